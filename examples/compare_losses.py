@@ -1,11 +1,11 @@
 """Compare the losses on points in the plane: how many modes of a mixture each covers, over several seeds.
 
     python examples/compare_losses.py --out runs/losses                  # 2 mixtures x 5 losses x 3 seeds: an hour
-    python examples/compare_losses.py --out runs/losses --only-table     # from runs that are there
+    python examples/compare_losses.py --out runs/losses --only-table     # from finished runs
 
-All runs have the same networks (multilayer perceptrons of three layers of 128 units), batch size and number of real
-points shown; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. Prints a
-table in Markdown; a run that was stopped is continued.
+All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of real
+points; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. The result is
+printed as a Markdown table. Rerun the command to resume a stopped comparison.
 """
 
 from __future__ import annotations
@@ -92,20 +92,21 @@ def measure_run(path: Path, source: Points) -> ModeCoverage:
     return measure_modes(points, source.mixture.centers, source.mixture.sigma)
 
 
-def format_row(mixture: str, loss: str, found: list[ModeCoverage]) -> str:
-    """Return a row of the table: the median over seeds, with the least and the largest value."""
-    covered = [coverage.num_well_covered for coverage in found]
-    good = [coverage.share_good for coverage in found]
-    divergence = [coverage.divergence for coverage in found]
+def format_row(mixture: str, loss: str, coverages: list[ModeCoverage]) -> str:
+    """Return a row of the table: medians over seeds, with the minimum and the maximum."""
+    covered = [coverage.num_well_covered for coverage in coverages]
+    good = [coverage.share_good for coverage in coverages]
+    divergence = [coverage.divergence for coverage in coverages]
     return (
-        f"| `{mixture}` | `{loss}` | {median(covered)} of {found[0].num_modes} ({min(covered)} to {max(covered)}) | "
+        f"| `{mixture}` | `{loss}` "
+        f"| {median(covered)} of {coverages[0].num_modes} ({min(covered)} to {max(covered)}) | "
         f"{median(good):.0%} ({min(good):.0%} to {max(good):.0%}) | "
         f"{median(divergence):.2f} ({min(divergence):.2f} to {max(divergence):.2f}) |"
     )
 
 
 def main() -> None:
-    """Train what is not trained yet, and print the table."""
+    """Complete the trainings and print the table."""
     logging.basicConfig(level=logging.WARNING)
     options = tyro.cli(Options)
     print("| mixture | loss | modes with 20 points or more | points within 3 sd of a mode | KL from uniform, nats |")
@@ -116,14 +117,14 @@ def main() -> None:
         points = real.batch(range(NUM_POINTS)).images[:, :2, 0, 0]
         print(format_row(mixture, "real points", [measure_modes(points, source.mixture.centers, source.mixture.sigma)]))
         for loss in options.losses:
-            found = []
+            coverages = []
             for seed in range(options.seeds):
                 folder = options.out / f"{mixture}-{loss}-{seed}"
                 settings = make_settings(loss, seed, options.images)
                 if not options.only_table:
                     train_generator(settings, source, folder, snapshot_images=options.images // 4, device="cpu")
-                found.append(measure_run(folder, source))
-            print(format_row(mixture, loss, found), flush=True)
+                coverages.append(measure_run(folder, source))
+            print(format_row(mixture, loss, coverages), flush=True)
 
 
 if __name__ == "__main__":
