@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ OVERFLOW = """[...document.querySelectorAll("body *")]
   .filter((node) => { const box = node.getBoundingClientRect(); return box.right > innerWidth + 0.5 || box.left < -0.5; })
   .map((node) => node.outerHTML.slice(0, 80))"""
 """Visible elements that extend beyond the window."""
+CUT = """[...document.querySelectorAll("body *")].filter((node) => node.checkVisibility() && !node.closest(".sr, .skip, svg"))
+  .filter((node) => getComputedStyle(node).overflowX !== "visible" && node.clientWidth && node.scrollWidth > node.clientWidth + 1)
+  .map((node) => node.outerHTML.slice(0, 80))"""
+"""Elements that hide, or scroll to, a part of what they contain."""
 LABELS = """(() => {
   const outside = [];
   for (const label of document.querySelectorAll("svg:not(.sr) text, svg use")) {
@@ -78,6 +83,25 @@ def test_nothing_is_cut_off(page: Page, width: int) -> None:
     assert page.run(LABELS) == []
     pairs = page.run(TICKS)
     assert pairs and not any(pairs)
+
+
+def test_long_names_are_whole(browser: Browser, tmp_path: Path) -> None:
+    generator = PlantedGenerator(size=16, cells=8)
+    names = ("swivel chair with armrests", "averylongnamewithoutbreaks", "crt screen, cathode ray tube", "sky", "a")
+    concepts = tuple(replace(concept, name=name) for concept, name in zip(generator.concepts, names, strict=True))
+    dissection = dissect(generator, PaletteSegmenter(concepts), num_samples=40, progress=False)
+    layers = tuple(
+        replace(layer, name=f"synthesis.blocks.{number}.conv1.with_a_long_name")
+        for number, layer in enumerate(dissection)
+    )
+    page = write_report(tmp_path, replace(dissection, layers=layers)).as_uri()
+    for width in (390, 1280):
+        with browser.open(page) as opened:
+            opened.wait("document.readyState === 'complete'")
+            opened.resize(width, 844)
+            opened.run(SETTLED)
+            assert opened.run(OVERFLOW) == []
+            assert opened.run(CUT) == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])
