@@ -248,14 +248,14 @@ class Light:
     haze: float
     lamps: float
 
-    def face(self, towards: str) -> Color:
+    def face(self, toward: str) -> Color:
         """Return the light that falls on a face oriented to the front, left, right or top."""
         share = {
             "front": 0.55 + 0.15 * (1 - abs(self.side)),
             "left": 0.5 - 0.55 * self.side,
             "right": 0.5 + 0.55 * self.side,
             "top": 0.55 + 0.4 * self.height,
-        }[towards]
+        }[toward]
         return self.ambient + self.key * max(0.0, share)
 
     def fog(self, distance: float) -> float:

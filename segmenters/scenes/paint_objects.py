@@ -60,8 +60,8 @@ def _paint_crown(canvas: Canvas, tree: Tree, light: Light) -> None:
     for x, y, radius in tree.puffs:
         across, down = patch.x - x, (patch.y - y) / stretch
         puff = radius - np.sqrt(across * across + down * down)
-        towards = (across * (0.75 * light.side) - down * (0.45 + 0.4 * light.height)) / radius
-        shade = np.where(puff > inside, towards, shade)
+        toward = (across * (0.75 * light.side) - down * (0.45 + 0.4 * light.height)) / radius
+        shade = np.where(puff > inside, toward, shade)
         inside = np.maximum(inside, puff)
     _paint_leaves(patch, tree, light, inside, shade)
 

@@ -40,7 +40,7 @@ def _name_visible_side(house: House) -> str:
 
 
 def _paint_plane(
-    canvas: Canvas, house: House, light: Light, corners: list[Point], towards: str, dim: float = 1.0
+    canvas: Canvas, house: House, light: Light, corners: list[Point], toward: str, dim: float = 1.0
 ) -> None:
     """Paint one plane of a roof."""
     polygon = cut_polygon(canvas, corners)
@@ -51,7 +51,7 @@ def _paint_plane(
     rise = (low - patch.y) / max(low - high, 0.01)
     shade = dim * (0.92 + 0.12 * rise + 0.20 * patch.noise(house.roof_texture, house.offset))
     shade = shade + 0.07 * patch.noise("broad", house.offset)
-    tone = 0.5 * (light.face(towards) + light.face("top"))
+    tone = 0.5 * (light.face(toward) + light.face("top"))
     patch.paint(inside, illuminate(house.roof_color, shade, tone, light, house.distance), SceneLabel.ROOF)
 
 
@@ -131,10 +131,10 @@ def _paint_gable_roof(canvas: Canvas, house: House, camera: Camera, light: Light
         back = [recede(near, house, camera, 1), recede(apex, house, camera, 1)]
         _paint_plane(canvas, house, light, [apex, near, *back], _name_visible_side(house))
     thick = 0.034
-    for end, towards in zip(ends, ("left", "right"), strict=True):
+    for end, toward in zip(ends, ("left", "right"), strict=True):
         edge = [(end[0], end[1] - thick * 0.5), (end[0], end[1] + thick * 0.4)]
         corners = [apex, *edge, (apex[0], apex[1] + thick * (0.9 + 0.5 * slope))]
-        _paint_plane(canvas, house, light, corners, towards, 0.9)
+        _paint_plane(canvas, house, light, corners, toward, 0.9)
 
 
 def _paint_gambrel_roof(canvas: Canvas, house: House, camera: Camera, light: Light) -> None:
@@ -143,15 +143,15 @@ def _paint_gambrel_roof(canvas: Canvas, house: House, camera: Camera, light: Lig
     if house.visible_side:
         flip = house.visible_side
         points = [(apex[0] + flip * (x - apex[0]), y) for x, y in (apex, knee, (eaves[0] + 0.015, eaves[1] + 0.02))]
-        for high, low, towards in ((points[0], points[1], "top"), (points[1], points[2], _name_visible_side(house))):
+        for high, low, toward in ((points[0], points[1], "top"), (points[1], points[2], _name_visible_side(house))):
             back = [recede(low, house, camera, 1), recede(high, house, camera, 1)]
-            _paint_plane(canvas, house, light, [high, low, *back], towards)
-    for flip, towards in ((-1, "left"), (1, "right")):
+            _paint_plane(canvas, house, light, [high, low, *back], toward)
+    for flip, toward in ((-1, "left"), (1, "right")):
         points = [(apex[0] + flip * (x - apex[0]), y) for x, y in (apex, knee, (eaves[0] + 0.018, eaves[1] + 0.03))]
         for high, low in ((points[0], points[1]), (points[1], points[2])):
             upper = [(high[0], high[1] - 0.02), (low[0], low[1] - 0.02)]
             corners = [*upper, (low[0] - flip * 0.006, low[1] + 0.016), (high[0] - flip * 0.006, high[1] + 0.018)]
-            _paint_plane(canvas, house, light, corners, towards, 0.9)
+            _paint_plane(canvas, house, light, corners, toward, 0.9)
 
 
 ROOFS = {

@@ -90,7 +90,7 @@ class _Sizes:
     door_height: float
     pitch: float
     ground: float
-    storey: float
+    story: float
 
 
 def roll_house(dice: Dice, camera: Camera, plan: HousePlan) -> House:
@@ -100,7 +100,7 @@ def roll_house(dice: Dice, camera: Camera, plan: HousePlan) -> House:
     sizes = _roll_sizes(dice, kind, scale)
     half = columns * sizes.pitch / 2 + 0.01
     left, right = x - half, x + half
-    eaves = foot - sizes.ground - (plan.floors - 1) * sizes.storey - 0.012
+    eaves = foot - sizes.ground - (plan.floors - 1) * sizes.story - 0.012
     roof = dice.weighted_choice(ROOF_KINDS[kind])
     ridge = _roll_ridge(dice, roof, eaves, half, scale)
     places = tuple(left + (k + 0.5) * (right - left) / columns for k in range(columns))
@@ -150,10 +150,10 @@ def _roll_sizes(dice: Dice, kind: str, scale: float) -> _Sizes:
     door_height = max(0.115, scale * (2.5 if wide else 2.25))
     pane = max(0.033, scale * dice.uniform(0.52, 0.68)), max(0.038, scale * dice.uniform(0.62, 0.82))
     pitch = max(2 * pane[0], 2 * door_half) * dice.uniform(1.35, 1.6)
-    storey = max(2.8 * scale, door_height * 1.18, pane[1] * 2 * 1.45)
+    story = max(2.8 * scale, door_height * 1.18, pane[1] * 2 * 1.45)
     if kind == "tower":
-        storey = pane[1] * 2 * dice.uniform(1.4, 1.6)
-    return _Sizes(pane, door_half, door_height, pitch, max(storey, door_height * 1.18), storey)
+        story = pane[1] * 2 * dice.uniform(1.4, 1.6)
+    return _Sizes(pane, door_half, door_height, pitch, max(story, door_height * 1.18), story)
 
 
 def _roll_ridge(dice: Dice, roof: str, eaves: float, half: float, scale: float) -> float:
@@ -167,7 +167,7 @@ def _roll_ridge(dice: Dice, roof: str, eaves: float, half: float, scale: float) 
 
 def _window_heights(foot: float, floors: int, sizes: _Sizes) -> tuple[float, ...]:
     """Return the vertical centers of the windows of each floor, from the ground up."""
-    upper = (foot - (sizes.ground + (k - 1) * sizes.storey + 0.5 * sizes.storey) for k in range(1, floors))
+    upper = (foot - (sizes.ground + (k - 1) * sizes.story + 0.5 * sizes.story) for k in range(1, floors))
     return (foot - 0.56 * sizes.ground, *upper)
 
 
