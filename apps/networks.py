@@ -10,27 +10,33 @@ import tyro
 import generators
 import segmenters
 from gandissect import Segmenter
-from generators import LayeredGenerator
+from generators import ConditionalGenerator, LayeredGenerator
 
 Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 """Generator, the first argument of a command; ``--generator MODEL`` is equivalent."""
 
 
-def load_generator(name: str, device: str) -> LayeredGenerator:
+def load_generator(name: str, device: str, classes: Sequence[str] = ()) -> LayeredGenerator:
     """Load a generator.
 
     Args:
         name: Bundled name, file or folder, as for `generators.load`.
         device: Device to load it on: auto, cpu, cuda or mps.
+        classes: Names of the classes that samples are drawn from; all by default.
 
     Raises:
-        KeyError: If the name is unknown, or names a segmenter.
+        KeyError: If the name or a class is unknown, or it names a segmenter.
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If the file is damaged or does not hold a generator.
+        ValueError: If the file is damaged or does not hold a generator, or classes are named and it has none.
     """
     if name in (*segmenters.names(), "palette"):
         raise KeyError(_wrong_kind_message(name, "segmenter", "generator", generators.names()))
-    return generators.load(name, device)
+    generator = generators.load(name, device)
+    if not classes:
+        return generator
+    if not isinstance(generator, ConditionalGenerator):
+        raise ValueError(f"{generator.name} has no classes to draw from; leave out --classes")
+    return generator.of_classes(*classes)
 
 
 def load_segmenter(name: str, device: str) -> Segmenter:

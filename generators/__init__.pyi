@@ -1,4 +1,6 @@
 from .architectures.base import LayeredGenerator as LayeredGenerator
+from .architectures.cgan import ConditionalDCGAN as ConditionalDCGAN
+from .architectures.conditional import ConditionalGenerator as ConditionalGenerator
 from .architectures.dcgan import DCGAN as DCGAN, DCGANDiscriminator as DCGANDiscriminator
 from .architectures.planted import PlantedGenerator as PlantedGenerator
 from .architectures.progan import GrowingDiscriminator as GrowingDiscriminator, ProGAN as ProGAN

@@ -63,7 +63,7 @@ def names_for(generator: str) -> tuple[str, ...]:
     Args:
         generator: Name of the generator.
     """
-    ending = re.search(r"-([a-z]+)\d*$", generator)
+    ending = re.search(r"-([a-z]+)\d*( of .+)?$", generator)  # "cgan-digits32 of 3" draws from one class
     return tuple(name for name in names() if ending and name.rpartition("-")[2] == ending[1])
 
 

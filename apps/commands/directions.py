@@ -50,6 +50,7 @@ class Options:
         find_samples: Number of latent vectors to find the directions on; by default 5,000 for components and 2,000 for
             boundary.
         steps: Positions along a direction, in standard deviations.
+        classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         num_samples: Number of images to label each direction on.
         pictures: Number of images per direction in the figure.
         seed: Seed of all samples.
@@ -72,6 +73,7 @@ class Options:
     ws: tuple[int, ...] = ()
     find_samples: int | None = None
     steps: tuple[float, ...] = STEPS
+    classes: tuple[str, ...] = ()
     num_samples: int = 200
     pictures: int = 2
     seed: int = 0
@@ -103,7 +105,7 @@ class Options:
 
     def _find(self, folder: Path | None) -> tuple[Sequence[FoundDirection], list[str]]:
         """Return the directions, and the names of the files written to the folder, if any."""
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, self.classes)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         results = find_directions(
             generator,

@@ -49,6 +49,7 @@ class Options:
         segmenter: Segmenter: a bundled name, a .safetensors file, or a training folder; by default the bundled one for
             the generator's kind of images.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
+        classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         layers: Layers to dissect; by default all.
         num_samples: Number of images to generate.
         seed: Seed of the latent vectors.
@@ -71,6 +72,7 @@ class Options:
     generator: Model
     out: Path
     segmenter: str | None = None
+    classes: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     num_samples: int = 1_000
     seed: int = 0
@@ -94,7 +96,7 @@ class Options:
         check_folder(self.out)
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
-        generator = load_generator(self.generator, device)
+        generator = load_generator(self.generator, device, self.classes)
         networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
         for name in self.layers:
             lookup(generator.layers, name, "layer")

@@ -53,6 +53,7 @@ class Options:
         optimize: Choose the units by gradient descent instead of by IoU; needs --layer.
         dissection: Folder that gandissect dissect wrote, to choose the units from; by default the generator is
             dissected on 500 samples.
+        classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         num_samples: Number of images to evaluate the units on.
         seed: Seed of these images; it must differ from the seed of the dissection.
         curves: Plot the effect of ablating more and more units of the layer (curves.png), ranked by IoU, by the effect
@@ -72,6 +73,7 @@ class Options:
     num_units: int = 20
     optimize: Annotated[bool, tyro.conf.arg(name="optimise", aliases=["--optimize"])] = False  # aliases are shown first
     dissection: Path | None = None
+    classes: tuple[str, ...] = ()
     num_samples: int = 1_000
     seed: int = EFFECT_SEED
     curves: bool = False
@@ -111,7 +113,7 @@ class Options:
 
     def _measure(self, folder: Path | None) -> tuple[ConceptEffects, list[str]]:
         """Return the effects, and the names of the files written to the folder, if any."""
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, self.classes)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         measured = measure_concept_effects(
             generator,

@@ -58,6 +58,7 @@ class Options:
         space: Space to interpolate in: z, w, or a layer, for its activations; by default w if the generator has it,
             else z.
         seed: Seed of the latent vectors, as for gandissect sample.
+        classes: Name of the class to draw samples from, for a generator with classes; a path in z stays in one class.
         num_frames: Number of images in a strip or a GIF, or along each side of a grid; by default there are 4 steps
             between images in a strip and 24 in a GIF, and a grid has 7 on each side.
         even: Choose the frames so that neighbors differ by equal amounts (root mean square of pixels).
@@ -79,6 +80,7 @@ class Options:
     grid: bool = False
     space: str | None = None
     seed: int = 1
+    classes: tuple[str, ...] = ()
     num_frames: int | None = None
     even: bool = False
     truncation_psi: float | None = None
@@ -93,7 +95,7 @@ class Options:
     def run(self) -> None:
         """Write the PNG or GIF, and print its path and the path length."""
         self._check()
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, self.classes)
         space = capabilities(generator).spaces[-1] if self.space is None else self.space
         encoder = self._load_encoder(generator, space) if self.path_length else None
         latents = self._draw_latents(generator, space)

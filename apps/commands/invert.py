@@ -54,6 +54,8 @@ class Options:
         segmenter: Segmenter that reports the lost concepts, and whose encoder's features, if it has any, are compared
             in addition to pixels.
         recipe: Recipe whose edits are applied to the reconstructions, for another column of the figure.
+        classes: Names of the classes to choose the starting points from, for a generator with classes; by default all
+            of them. A picture keeps the class of its best starting point.
         num_candidates: Number of samples to choose the starting points from.
         num_starts: Number of starting points per picture; 1 is fastest, more are less likely to get stuck.
         num_steps: Number of optimization steps, for the latent vectors and again for a residual.
@@ -75,6 +77,7 @@ class Options:
     layer: str | None = None
     segmenter: str | None = None
     recipe: Path | None = None
+    classes: tuple[str, ...] = ()
     num_candidates: int = 1_000
     num_starts: int = 8
     num_steps: int = 500
@@ -99,7 +102,7 @@ class Options:
 
     def _write(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
         """Write both files; return the inversion, the names of its pictures, and the lost concepts."""
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, self.classes)
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:

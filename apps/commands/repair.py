@@ -21,7 +21,7 @@ from gandissect.interventions import Edit
 from gandissect.report import REPAIR_REPORT_FILES
 from gandissect.storage import SavedResult, check_folder, lock_folder, output_folder
 from generators import LayeredGenerator
-from segmenters.datasets import check_output
+from segmenters.datasets import check_output, pick_classes
 
 from ..networks import Model, load_generator, load_segmenter
 from ..real_pictures import open_with_held_out
@@ -64,6 +64,8 @@ class Options:
         method: Criterion that ranks the units: effect (the change of the distance when a unit alone is ablated; takes
             minutes), distance (of the images that activate a unit most from real pictures), or realism (of single
             images); by default effect. The last two are quick, but correlational rather than causal.
+        classes: Names of the classes to repair, for a generator with classes; by default all of them. Samples are drawn
+            from these classes, and compared with the pictures of these classes.
         hold_out: Share of each folder without @SPLIT that was held out from training.
         skip_broken: Skip unusable pictures, with a warning that names them.
         quick: Use fewer pictures and images, and rank by distance, for a first impression; options given explicitly
@@ -92,6 +94,7 @@ class Options:
     recipe: Path | None = None
     force_to: Annotated[ForcedTo, tyro.conf.arg(name="to", aliases=["--force-to"])] = "zero"  # aliases are shown first
     method: RankingMethod | None = None
+    classes: tuple[str, ...] = ()
     hold_out: float = 0.05
     skip_broken: bool = False
     quick: bool = False
@@ -116,13 +119,15 @@ class Options:
 
     def _find(self, folder: Path) -> FoundRepair[LayeredGenerator]:
         """Write all files, and return the repair."""
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, self.classes)
         units = self._pick_units(generator)
         check_output(self.out, self.data)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         train, held_out = open_with_held_out(
             self.data, generator.image_size[0], self.hold_out, skip_broken=self.skip_broken
         )
+        if self.classes:
+            train, held_out = pick_classes(train, self.classes), pick_classes(held_out, self.classes)
         result = find_repair(
             generator,
             train,

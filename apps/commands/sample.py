@@ -30,6 +30,7 @@ class Options:
         num_samples: Number of images, 1 to 4096.
         seed: Seed of the latent vectors.
         start: Index of the first sample in the seed's sequence.
+        classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         columns: Number of images per row.
         truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
         truncation_cutoff: Number of layers to truncate, counted from the input; by default all.
@@ -44,6 +45,7 @@ class Options:
     num_samples: int = 64
     seed: int = 1
     start: int = 0
+    classes: tuple[str, ...] = ()
     columns: int = 8
     truncation_psi: float | None = None
     truncation_cutoff: int | None = None
@@ -63,7 +65,7 @@ class Options:
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, self.classes)
         with torch.inference_mode():
             parts = [
                 generator(self._draw_latents(generator, block)).cpu()
@@ -71,6 +73,7 @@ class Options:
             ]
         write_grid(torch.cat(parts), self.out, self.columns, overwrite=self.overwrite)
         facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
+        facts |= {"classes": self.classes} if self.classes else {}
         names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
         print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)
 

@@ -59,6 +59,26 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class ConditionalGenerator(Generator, Protocol):
+    """A generator whose images belong to classes: a row is noise and, after it, a class."""
+
+    @property
+    def noise_dim(self) -> int:
+        """Length of the noise at the beginning of a row; the rest is the class."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes."""
+
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Names of the classes that ``sample_z`` draws from."""
+
+    def of_classes(self, *classes: str | int) -> ConditionalGenerator:
+        """Return a generator with the same weights, whose ``sample_z`` draws from some classes only."""
+
+
+@runtime_checkable
 class Segmenter(Protocol):
     """A network that assigns concepts to the pixels of an image."""
 
@@ -130,6 +150,17 @@ class ClassedSource(PictureSource, Protocol):
 def as_classed(source: PictureSource) -> ClassedSource | None:
     """Return a source whose pictures have classes, or None if they have none."""
     return cast(ClassedSource, source) if getattr(source, "classes", ()) else None
+
+
+def as_conditional(generator: Generator) -> ConditionalGenerator | None:
+    """Return a generator whose images belong to classes, or None if they do not."""
+    return cast(ConditionalGenerator, generator) if getattr(generator, "classes", ()) else None
+
+
+def noise_length(generator: Generator) -> int:
+    """Return the number of entries of a row that are noise; the rest, if any, is the class."""
+    conditional = as_conditional(generator)
+    return generator.z_dim if conditional is None else conditional.noise_dim
 
 
 def may_flip(source: PictureSource) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..core.display import Displayed
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator
+from ..core.protocols import Generator, as_conditional
 from ..core.sampling import check_seed
 from ..core.types import UnitSet
 from ..storage.files import read_bytes, write_text
@@ -48,6 +48,7 @@ class Recipe(Displayed):
         start: Index of the first sample, at least 0.
         num_samples: Number of samples, at least 1.
         edits: Edits to apply, in order.
+        classes: Names of the classes that samples are drawn from; empty if from all, or if there are no classes.
     """
 
     generator: NetworkId
@@ -55,6 +56,7 @@ class Recipe(Displayed):
     start: int
     num_samples: int
     edits: tuple[Edit, ...]
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
@@ -65,14 +67,16 @@ class Recipe(Displayed):
 
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
-        """Return a recipe for a generator with edits."""
-        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits))
+        """Return a recipe for a generator with edits, and with the classes that the generator draws from."""
+        conditional = as_conditional(generator)
+        classes = () if conditional is None or conditional.drawn == conditional.classes else conditional.drawn
+        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits), classes)
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Generate the edited images, float32 ``[num_samples, 3, H, W]``.
 
         Args:
-            generator: Generator that the recipe was made for.
+            generator: Generator that the recipe was made for, whichever classes it draws from.
 
         Raises:
             KeyError: If the generator has no such layer.
@@ -83,7 +87,8 @@ class Recipe(Displayed):
 
     def latents(self, generator: Generator) -> Float32[Tensor, "batch z"]:
         """Return the latent vectors, on the generator's device."""
-        return generator.sample_z(self.num_samples, self.seed, self.start).to(generator.device)
+        drawing = self._draw_from(generator)
+        return drawing.sample_z(self.num_samples, self.seed, self.start).to(generator.device)
 
     def check_generator(self, generator: Generator) -> None:
         """Check that a generator is the recipe's.
@@ -91,13 +96,22 @@ class Recipe(Displayed):
         Raises:
             ValueError: If its fingerprint differs.
         """
-        self.generator.check(generator, "the recipe")
+        self.generator.check(self._draw_from(generator), "the recipe")
+
+    def _draw_from(self, generator: Generator) -> Generator:
+        """Return a generator that draws from the recipe's classes, where it has these."""
+        conditional = as_conditional(generator)
+        if conditional is None or not set(self.classes) <= set(conditional.classes):
+            return generator
+        return conditional.of_classes(*(self.classes or conditional.classes))
 
     def to_json(self) -> str:
         """Return the recipe as JSON text."""
         facts = {"format": FORMAT, "version": VERSION}
         network = {"generator": self.generator.name, "fingerprint": self.generator.fingerprint}
-        samples = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
+        samples: dict[str, Any] = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
+        if self.classes:
+            samples["classes"] = list(self.classes)
         entries = facts | network | samples | {"edits": [_encode_edit(edit) for edit in self.edits]}
         return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -139,6 +153,7 @@ class Recipe(Displayed):
     def _summarize(self) -> str:
         edits = f"{len(self.edits)} edit{'' if len(self.edits) == 1 else 's'}"
         samples = f"samples {self.start} to {self.start + self.num_samples - 1}"
+        samples += f" of {', '.join(self.classes)}" if self.classes else ""
         return f"{self.generator}: {edits}, {samples}, seed={self.seed}"
 
 
@@ -155,6 +170,7 @@ def _parse(text: str) -> Recipe:
             start=_check_whole_number(entries["start"], "start"),
             num_samples=_check_whole_number(entries["num_samples"], "num_samples"),
             edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
+            classes=tuple(_check_text(name, "a class") for name in entries.get("classes", ())),
         )
     except KeyError as error:
         raise ValueError(

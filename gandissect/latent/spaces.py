@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.lookup import unknown_name_message
-from ..core.protocols import Generator, check_mode
+from ..core.protocols import Generator, as_conditional, check_mode, noise_length
 from ..core.sampling import check_seed
 from ..core.types import check_type
 
@@ -85,7 +85,7 @@ def truncated_z(
 ) -> Float32[Tensor, "batch z"]:
     """Draw latent vectors from a truncated normal distribution.
 
-    Each entry z of a sample of the generator is mapped to the same quantile of the truncated distribution: the result y
+    Each entry z of the noise of a sample is mapped to the same quantile of the truncated distribution: the result y
     satisfies ``erf(y / sqrt 2) = erf(z / sqrt 2) erf(limit / sqrt 2)``. A seed and an index thus identify one image,
     which a low limit makes more typical and a high limit leaves unchanged.
 
@@ -111,10 +111,11 @@ def truncated_z(
     if allowed.normalizes_z:
         remedy = "truncate w (truncated_w, --truncation-psi)" if allowed.has_w else "omit truncation"
         raise ValueError(f"{generator.name} divides z by its length, so truncating z has no effect; {remedy}")
-    z = generator.sample_z(num_samples, seed, start).double()
+    noise, classes = split_row(generator, generator.sample_z(num_samples, seed, start))
     share = math.erf(limit / math.sqrt(2))
-    below = torch.erf(z / math.sqrt(2)) * share
-    return (torch.erfinv(below) * math.sqrt(2)).clamp(-limit, limit).float()
+    below = torch.erf(noise.double() / math.sqrt(2)) * share
+    truncated = (torch.erfinv(below) * math.sqrt(2)).clamp(-limit, limit).float()
+    return torch.cat([truncated, classes], dim=1)
 
 
 def truncated_w(
@@ -160,6 +161,40 @@ def as_w(generator: Generator, latents: Latents) -> Float[Tensor, "batch num_ws 
         raise ValueError(f"w of {generator.name} must be float {['batch', *shape]}; got {got}")
     _check_finite("w", generator, latents)
     return latents
+
+
+def split_row(
+    generator: Generator, z: Float[Tensor, "batch z"]
+) -> tuple[Float[Tensor, "batch noise"], Float[Tensor, "batch class"]]:
+    """Return the noise of latent vectors, and their class, which has no entries where there are no classes.
+
+    Args:
+        generator: Generator of the latent vectors.
+        z: Latent vectors, ``[batch, z_dim]``.
+    """
+    length = noise_length(generator)
+    return z[:, :length], z[:, length:]
+
+
+def shared_class(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Tensor, "1 class"]:
+    """Return the class of latent vectors that have the same one.
+
+    Args:
+        generator: Generator of the latent vectors.
+        z: Latent vectors, ``[batch, z_dim]``.
+
+    Raises:
+        ValueError: If their classes differ.
+    """
+    classes = split_row(generator, z)[1]
+    conditional = as_conditional(generator)
+    if conditional is not None and not bool((classes == classes[:1]).all()):
+        names = dict.fromkeys(conditional.classes[index] for index in classes.argmax(1).tolist())
+        raise ValueError(
+            f"a path of {generator.name} moves the noise and holds the class; got latent vectors of the classes "
+            f"{', '.join(names)}; draw all of them from one class (classes, --classes)"
+        )
+    return classes[:1]
 
 
 def check_latents(generator: Generator, latents: Latents) -> None:

@@ -1,3 +1,4 @@
+from .combining import pick_classes as pick_classes
 from .decoding import read_image as read_image
 from .folders import list_pictures as list_pictures
 from .idx import IdxPictures as IdxPictures

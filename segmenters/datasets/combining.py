@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from gandissect.core.lookup import lookup
 from gandissect.core.protocols import PictureSource, as_classed, may_flip
 from gandissect.core.ranges import Range, check_number
 from gandissect.core.sampling import check_seed, derive_seed
@@ -105,6 +106,27 @@ def split_by_name(source: ImageSource, names: Sequence[str], fraction: float, se
             "pictures or another share (--hold-out)"
         )
     return Subset(source, parts[0], "trained on"), Subset(source, parts[1], "held out")
+
+
+def pick_classes(source: ImageSource, classes: Sequence[str]) -> Subset:
+    """Return the pictures of some classes.
+
+    Args:
+        source: Source whose pictures have classes.
+        classes: Names of the classes, one or more.
+
+    Raises:
+        KeyError: If a class is unknown; the message suggests the nearest one and lists all of them.
+        ValueError: If the pictures have no classes, or none of these.
+    """
+    if (classed := as_classed(source)) is None:
+        raise ValueError(f"the pictures of {source.name} have no classes; got {', '.join(classes)}")
+    indices = {name: index for index, name in enumerate(classed.classes)}
+    chosen = {lookup(indices, name, f"class of {source.name}") for name in classes}
+    rows = [row for row, index in enumerate(classed.class_indices.tolist()) if index in chosen]
+    if not rows:
+        raise ValueError(f"{source.name} has no pictures of the classes {', '.join(classes)}")
+    return Subset(source, rows, f"of {', '.join(classes)}")
 
 
 class Concatenation:

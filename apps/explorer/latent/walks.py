@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from gandissect import Generator, Segmenter
+from gandissect.core.protocols import noise_length
 from gandissect.latent import (
     Direction,
     DirectionEffect,
@@ -153,7 +154,7 @@ def find_directions(generator: Generator, count: int, styles: Sequence[int] | No
     Raises:
         TypeError: If the generator does not expose the linear maps that its latents enter first.
     """
-    length = ws_shape(generator)[1] if capabilities(generator).has_w else generator.z_dim
+    length = ws_shape(generator)[1] if capabilities(generator).has_w else noise_length(generator)
     return closed_form_directions(generator, min(count, length), styles)
 
 

@@ -26,8 +26,8 @@ from ...inference.areas import ConceptAreas
 from ...inference.batches import check_counts, sample_blocks
 from ...stats.intervals import Shares, summarize_shares
 from ...stats.streaming import AreaMoments
-from ..spaces import as_w, capabilities, check_space
-from .direction import UNIT, Direction, measure_spread
+from ..spaces import as_w, capabilities, check_space, split_row
+from .direction import UNIT, Direction, measure_spread, pad_noise
 from .moves import Mover
 from .regression import fit, judge
 
@@ -184,7 +184,7 @@ def _fit_boundary(
     direction = Direction.of(
         generator,
         f"boundary-{concept}",
-        linear.weight,
+        linear.weight if space == "w" else pad_noise(generator, linear.weight),
         space=space,
         method="boundary",
         score=score,
@@ -337,14 +337,14 @@ def rescore_layers(
 def _sample_shares(
     generator: Generator, segmenter: Segmenter, space: str, num_samples: int, seed: int, progress: bool
 ) -> tuple[Tensor, Tensor]:
-    """Return latent vectors, and each concept's share in their images."""
+    """Return w or the noise of z, and each concept's share in the images."""
     areas = ConceptAreas.of(generator, segmenter)
     x, counts = [], []
     own_seed = derive_seed(seed, "boundary")
     for block, z in sample_blocks(generator, [range(num_samples)], own_seed, BATCH, "boundary", progress=progress):
         latents = as_w(generator, z) if space == "w" else z
         counts.append(areas.count(generator(latents), block))
-        x.append((latents[:, 0] if space == "w" else latents).cpu().double())
+        x.append((latents[:, 0] if space == "w" else split_row(generator, z)[0]).cpu().double())
     return torch.cat(x), torch.cat(counts).double() / areas.num_pixels
 
 

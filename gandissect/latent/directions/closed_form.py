@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ...core.protocols import Generator
+from ...core.protocols import Generator, noise_length
 from ...core.sampling import check_seed
 from ..spaces import capabilities
-from .direction import Direction, fix_signs, ws_shape
+from .direction import Direction, fix_signs, pad_noise, ws_shape
 
 
 @runtime_checkable
@@ -36,12 +36,12 @@ def closed_form_directions(
 ) -> tuple[Direction, ...]:
     """Return the directions that the first linear map stretches most, the strongest first.
 
-    They are in w if the generator has it, else in z. The score of a direction is its eigenvalue's share of the sum of
+    They are in w if the generator has it, else in z, where they hold the class if there are classes. The score of a direction is its eigenvalue's share of the sum of
     all eigenvalues.
 
     Args:
         generator: Generator with a method ``latent_maps()`` (`LatentMaps`).
-        num_directions: Number of directions, from 1 to the length of a latent vector.
+        num_directions: Number of directions, from 1 to the length of w, or of the noise in z.
         ws: With w, the entries of ``ws`` whose maps are used and that the directions move; all by default.
         seed: Seed of the samples on which the length of a step in w is measured.
 
@@ -67,7 +67,8 @@ def closed_form_directions(
     has_w = capabilities(generator).has_w
     maps = generator.latent_maps()
     chosen = _choose_ws(generator, ws, has_w)
-    vectors, values = strongest_directions(torch.cat([maps[index] for index in chosen]))
+    matrix = torch.cat([maps[index] for index in chosen])
+    vectors, values = strongest_directions(matrix if has_w else matrix[:, : noise_length(generator)])
     if not 1 <= num_directions <= len(vectors):
         raise ValueError(f"num_directions must be in 1 to {len(vectors)}; got {num_directions}")
     shares = values / values.sum()
@@ -76,7 +77,7 @@ def closed_form_directions(
         Direction.of(
             generator,
             f"sefa-{number + 1}",
-            vectors[number],
+            vectors[number] if has_w else pad_noise(generator, vectors[number]),
             space=space,
             ws=moved_ws,
             method="sefa",

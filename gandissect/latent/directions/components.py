@@ -23,11 +23,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.lookup import lookup
-from ...core.protocols import Generator, check_mode
+from ...core.protocols import Generator, check_mode, noise_length
 from ...core.sampling import check_seed, derive_seed
 from ...inference.batches import sample_blocks
-from ..spaces import as_w
-from .direction import ROUNDING, Direction, fix_signs, ws_shape
+from ..spaces import as_w, split_row
+from .direction import ROUNDING, Direction, fix_signs, pad_noise, ws_shape
 
 MAX_EXACT = 1_024
 """Maximum length of vectors for which all components are kept."""
@@ -193,7 +193,7 @@ def component_directions(
         num_samples: Number of latent vectors, 2 or more. They differ from ``generator.sample_z(n, seed)``.
         seed: Seed of the latent vectors.
         in_z: For a layer, return directions in z: the rows of the U that minimizes ``|Z - X U|^2``, where Z are the
-            latent vectors and X the coordinates of their activations, in standard deviations.
+            latent vectors (their noise, where there are classes) and X the coordinates of their activations, in standard deviations.
         progress: Show a progress bar.
 
     Raises:
@@ -272,10 +272,9 @@ class _RowStream:
 def _map_to_z(stream: _RowStream, components: Components, count: int) -> Tensor:
     """Return the directions in z that correspond to the first components, ``[component, z_dim]``."""
     squares = torch.zeros(count, count, dtype=torch.float64, device="cpu")
-    products = torch.zeros(count, stream.generator.z_dim, dtype=torch.float64, device="cpu")
+    products = torch.zeros(count, noise_length(stream.generator), dtype=torch.float64, device="cpu")
     for z, rows in stream.rows("back to z"):
         x = (rows.cpu().double() - components.mean) @ components.vectors[:count].T / components.stdevs[:count]
         squares += x.T @ x
-        products += x.T @ z.cpu().double()
-    directions: Tensor = torch.linalg.solve(squares, products)
-    return directions
+        products += x.T @ split_row(stream.generator, z)[0].cpu().double()
+    return pad_noise(stream.generator, torch.linalg.solve(squares, products))

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
+from torch.nn import functional
 
 from ...core.display import Displayed
 from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
-from ...core.protocols import Generator, check_mode
+from ...core.protocols import Generator, check_mode, noise_length
 from ...core.sampling import blocks, derive_seed
 from ...storage.files import check_new_file, write_json
 from ...storage.saved import SavedResult, detached_copy, plain_entries, result_path
@@ -245,6 +246,11 @@ def check_direction(generator: Generator, direction: Direction) -> None:
     got = tuple(direction.vector.shape)
     if direction.space == "z":
         _check_length(generator, direction, (generator.z_dim,))
+        if bool(direction.vector[noise_length(generator) :].any()):
+            raise ValueError(
+                f"a direction in z of {generator.name} moves the noise and holds the class: its last "
+                f"{generator.z_dim - noise_length(generator)} entries must be 0"
+            )
     elif direction.space == "w":
         num_ws, w_dim = ws_shape(generator)
         _check_length(generator, direction, (w_dim,))
@@ -306,6 +312,16 @@ def measure_spread(generator: Generator, direction: Direction, seed: int = 0) ->
     if not sigma > ROUNDING * size:
         raise ValueError(f"{direction.space} of {generator.name} must vary along {direction.name!r}; it is constant")
     return sigma
+
+
+def pad_noise(generator: Generator, vectors: Float[Tensor, "*row noise"]) -> Float[Tensor, "*row z"]:
+    """Return directions of the noise as directions in z, which hold the class where there are classes.
+
+    Args:
+        generator: Generator of the directions.
+        vectors: Directions of the noise, ``[..., noise_dim]``.
+    """
+    return functional.pad(vectors, (0, generator.z_dim - vectors.shape[-1]))
 
 
 def fix_signs(vectors: Float[Tensor, "row length"]) -> Float[Tensor, "row length"]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...core.display import Displayed, Tabular
 from ...core.network_id import NetworkId, is_same_network, shorten_fingerprint
-from ...core.protocols import Generator, Segmenter, check_protocols
+from ...core.protocols import Generator, Segmenter, check_protocols, noise_length
 from ...core.sampling import check_seed, make_rng
 from ...core.types import Concept, check_concepts, concept_index
 from ...inference.areas import ConceptAreas
@@ -192,7 +192,7 @@ def label_direction(
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
     check_labeling(steps, num_samples)
-    movers = [Mover.of(generator, direction), Mover(generator, random_direction(direction, seed))]
+    movers = [Mover.of(generator, direction), Mover(generator, random_direction(generator, direction, seed))]
     check_counts(num_samples, batch_size)
     areas = ConceptAreas.of(generator, segmenter)
     counts = _AreaSums(tuple(map(float, steps)), areas)
@@ -243,10 +243,12 @@ def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:
     return replace(direction, labels=effect.labels)
 
 
-def random_direction(direction: Direction, seed: int) -> Direction:
+def random_direction(generator: Generator, direction: Direction, seed: int) -> Direction:
     """Return a random direction in the same space and layer, with steps of the same length."""
     rng = make_rng(seed, "random direction", direction.name)
     vector = torch.randn(direction.vector.shape, generator=rng, dtype=torch.float64, device="cpu")
+    if direction.space == "z":
+        vector[noise_length(generator) :] = 0  # holds the class
     return replace(direction, name=f"control of {direction.name}", vector=vector / vector.norm(), labels=())
 
 

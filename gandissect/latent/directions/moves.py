@@ -4,7 +4,7 @@ For a unit vector v and the standard deviation sigma of the space along v, a ste
 
     z <- z + t sigma v,    ws_i <- ws_i + t sigma v  for the chosen i,    a <- a + t sigma v
 
-in z, in w, and in the activations of a layer. If the network normalizes z, the moved z is scaled back to its original
+in z, in w, and in the activations of a layer; in z, v is 0 in the entries of the class, if there are any. If the network normalizes z, the moved z is scaled back to its original
 length, and the effective step is the angle by which z was rotated. However large the step, this angle is at most that
 between z and v, which is close to 90 degrees for most z.
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from ...core.display import Displayed, count_things
 from ...core.images import to_uint8
 from ...core.protocols import Generator
-from ..spaces import Latents, as_w, capabilities, check_latents, check_z
+from ..spaces import Latents, as_w, capabilities, check_latents, check_z, split_row
 from .direction import Direction
 
 Point = Latents | Float[Tensor, "batch unit h w"]
@@ -155,9 +155,10 @@ class Mover:
             point[:, list(self.direction.ws)] += shift
             return point
         point = origin + shift
-        return (
-            point * (origin.norm(dim=1, keepdim=True) / point.norm(dim=1, keepdim=True)) if self.normalizes else point
-        )
+        if not self.normalizes:
+            return point
+        (before, classes), after = split_row(self.generator, origin), split_row(self.generator, point)[0]
+        return torch.cat([after * (before.norm(dim=1, keepdim=True) / after.norm(dim=1, keepdim=True)), classes], dim=1)
 
     def images(self, point: Point, latents: Latents) -> Float[Tensor, "batch 3 H W"]:
         """Generate the images of a moved point."""

@@ -7,7 +7,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ...core.protocols import Generator, check_mode
-from ..spaces import capabilities, on_shell, truncated_w
+from ..spaces import capabilities, on_shell, shared_class, split_row, truncated_w
 from .paths import corner_grid
 
 BATCH = 64
@@ -36,8 +36,8 @@ def generate_grid(
         float32 ``[rows * columns, 3, H, W]`` on CPU, row by row.
 
     Raises:
-        ValueError: If the generator has no such space, there are not four corners, or there are too few rows or
-            columns.
+        ValueError: If the generator has no such space, there are not four corners, they are of several classes, or
+            there are too few rows or columns.
 
     Examples:
         >>> import generators
@@ -50,9 +50,12 @@ def generate_grid(
     if space not in capabilities(generator).spaces:
         allowed = " or ".join(capabilities(generator).spaces)
         raise ValueError(f"space must be {allowed} for {generator.name}; got {space!r}")
-    if space == "w" and corners.ndim == 2:
-        corners = truncated_w(generator, corners, 1.0)
-    elif space == "z" and capabilities(generator).normalizes_z:
-        corners = on_shell(corners)
-    latents = corner_grid(corners, rows, columns, curved=space == "z").flatten(0, 1)
+    if space == "w":
+        corners = truncated_w(generator, corners, 1.0) if corners.ndim == 2 else corners
+        latents = corner_grid(corners, rows, columns).flatten(0, 1)
+    else:
+        classes, noise = shared_class(generator, corners), split_row(generator, corners)[0]
+        noise = on_shell(noise) if capabilities(generator).normalizes_z else noise
+        points = corner_grid(noise, rows, columns, curved=True).flatten(0, 1)
+        latents = torch.cat([points, classes.expand(len(points), -1)], dim=1)
     return torch.cat([generator(batch).cpu() for batch in torch.split(latents, BATCH)])

@@ -4,7 +4,7 @@ For random latent vectors a and b, t uniform in [0, 1], a path ``x(t)`` between 
 
     l = E[ |f(G(x(t + eps))) - f(G(x(t)))|^2 / eps^2 ].
 
-The path is slerp in z and lerp in w. Values are comparable only for the same feature network.
+The path is slerp in z and lerp in w. Where there are classes, both ends have that of a. Values are comparable only for the same feature network.
 
 Source: Karras et al. 2019, Sec. 4.1, Eq. 2 and 3.
 """
@@ -26,7 +26,7 @@ from ...core.protocols import Features, Generator, check_mode
 from ...core.sampling import blocks, check_num_samples, check_seed, make_rng
 from ...stats.intervals import Z_95
 from ...storage.saved import SavedResult
-from ..spaces import SPACES, as_w, capabilities, check_space, on_shell
+from ..spaces import SPACES, as_w, capabilities, check_space, on_shell, split_row
 from .paths import lerp, slerp
 
 BATCH = 16
@@ -197,8 +197,10 @@ def _point_pairs(
     z = generator.sample_z(2 * len(part), seed, 2 * part.start)
     positions = [position.double()[:, None] for position in (t, t.double() + epsilon)]
     if space == "z":
-        z = on_shell(z) if capabilities(generator).normalizes_z else z
-        here, there = (slerp(z[0::2], z[1::2], position) for position in positions)
+        noise, classes = split_row(generator, z)
+        noise = on_shell(noise) if capabilities(generator).normalizes_z else noise
+        points = (slerp(noise[0::2], noise[1::2], position) for position in positions)
+        here, there = (torch.cat([point, classes[0::2]], dim=1) for point in points)
     else:
         w = as_w(generator, z)
         here, there = (lerp(w[0::2], w[1::2], position[:, None]) for position in positions)

@@ -13,7 +13,7 @@ from ...core.lookup import lookup
 from ...core.progress import track
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks
-from ..spaces import Latents, as_w, capabilities, check_z, on_shell
+from ..spaces import Latents, as_w, capabilities, check_z, on_shell, shared_class, split_row
 from .paths import LatentPath
 
 BATCH = 32
@@ -33,7 +33,8 @@ class Walk:
 
     In z the path follows great circles, at length ``sqrt(z_dim)`` if the generator normalizes z. In w and in
     activations it follows straight lines between two keyframes and a cubic spline through more. In a walk through the
-    activations of a layer, the other inputs of later layers (styles) follow a separate path.
+    activations of a layer, the other inputs of later layers (styles) follow a separate path. The class, where there are
+    classes, stays the same.
 
     Args:
         generator: Any generator.
@@ -47,7 +48,7 @@ class Walk:
 
     Raises:
         KeyError: If there is no such space or layer.
-        ValueError: If the generator has no w, or the latent vectors do not fit it.
+        ValueError: If the generator has no w, or the latent vectors do not fit it, or are of several classes.
 
     Examples:
         >>> import generators
@@ -61,6 +62,8 @@ class Walk:
     def __init__(self, generator: Generator, latents: Latents, space: str = "z", *, closed: bool = False) -> None:
         check_mode(generator)
         self.generator, self._layer, self._latent_path = generator, None, None
+        through_z = space == "z" or (space != "w" and not capabilities(generator).has_w)
+        self._class = shared_class(generator, latents) if through_z and latents.ndim == 2 else None
         if space == "z":
             self.path = _path_through_z(generator, latents, closed)
         elif space == "w":
@@ -156,8 +159,14 @@ class Walk:
         check_mode(self.generator)
         points = self.path.at(positions)
         if self._layer is None or self._latent_path is None:
-            return self.generator(points).cpu()
-        return self.generator.tail(points, self._layer, self._latent_path.at(positions)).cpu()
+            return self.generator(self._add_class(points)).cpu()
+        return self.generator.tail(points, self._layer, self._add_class(self._latent_path.at(positions))).cpu()
+
+    def _add_class(self, points: Tensor) -> Tensor:
+        """Return rows of noise with the class; other points as they are."""
+        if self._class is None or points.ndim != 2:
+            return points
+        return torch.cat([points, self._class.to(points).expand(len(points), -1)], dim=1)
 
     def _num_steps(self, num_frames: int) -> int:
         if num_frames < 2:
@@ -169,8 +178,10 @@ class Walk:
 
 
 def _path_through_z(generator: Generator, z: Tensor, closed: bool) -> LatentPath:
+    """Return the path of the noise."""
     check_z(generator, z)
-    return LatentPath(on_shell(z) if capabilities(generator).normalizes_z else z, closed, curved=True)
+    noise = split_row(generator, z)[0]
+    return LatentPath(on_shell(noise) if capabilities(generator).normalizes_z else noise, closed, curved=True)
 
 
 @torch.no_grad()

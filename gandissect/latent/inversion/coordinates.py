@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ...core.protocols import Generator
+from ...core.protocols import Generator, noise_length
 from ..spaces import Latents, as_w, capabilities, on_shell
 
 SMALLEST = 8
@@ -46,6 +46,7 @@ class Coordinates:
         scale: Standard deviation of w; 1 in z.
         normalizes: Whether the length of z makes no difference.
         noise: The generator's own noise, one map ``[1, 1, h, w]`` per layer; empty if noise is not optimized.
+        num_free: In z, number of entries that are optimized; the rest, the class, stays that of the starting point.
     """
 
     space: str
@@ -54,6 +55,7 @@ class Coordinates:
     scale: float
     normalizes: bool
     noise: NoiseMaps = ()
+    num_free: int = 0
 
     @classmethod
     def of(cls, generator: Generator, space: str, z: Float[Tensor, "sample z"], noise: bool) -> Coordinates:
@@ -63,7 +65,8 @@ class Coordinates:
             ValueError: If w is the same for all samples.
         """
         if space == "z":
-            return cls(space, 0, z.new_zeros(()), 1.0, capabilities(generator).normalizes_z)
+            normalizes, num_free = capabilities(generator).normalizes_z, noise_length(generator)
+            return cls(space, 0, z.new_zeros(()), 1.0, normalizes, num_free=num_free)
         ws = as_w(generator, z)
         w = ws[:, 0].cpu().double()
         scale = float(w.var(0).mean().sqrt())
@@ -86,7 +89,8 @@ class Coordinates:
     def latents(self, free: FreeNumbers) -> Latents:
         """Return the latent vectors of the variables."""
         if self.space == "z":
-            return free
+            held = free[:, self.num_free :].detach()
+            return torch.cat([free[:, : self.num_free], held], dim=1) if held.shape[1] else free
         w = self.mean + self.scale * self._styles(free)
         return w if self.space == "ws" else w[:, None].expand(-1, self.num_ws, -1)
 
@@ -101,7 +105,7 @@ class Coordinates:
     def free(self, samples: Latents) -> FreeNumbers:
         """Return the variables of samples, z or ``[sample, num_ws, w_dim]``, with the generator's own noise."""
         if self.space == "z":
-            return on_shell(samples) if self.normalizes else samples
+            return self._project(samples) if self.normalizes else samples
         ws = (samples - self.mean) / self.scale
         styles = ws if self.space == "ws" else ws[:, 0]
         if not self.noise:
@@ -118,13 +122,19 @@ class Coordinates:
     def settle(self, free: FreeNumbers) -> None:
         """Project z onto the shell if only its direction matters, and normalize noise, in place."""
         if self.normalizes:
-            free.copy_(on_shell(free))
+            free.copy_(self._project(free))
         for noise_map in self.maps(free):
             noise_map.sub_(noise_map.mean((2, 3), keepdim=True))
             noise_map.div_(noise_map.square().mean((2, 3), keepdim=True).sqrt().clamp(min=1e-8))
 
+    def _project(self, z: Tensor) -> Tensor:
+        """Return z on the shell, with the same class."""
+        return torch.cat([on_shell(z[:, : self.num_free]), z[:, self.num_free :]], dim=1)
+
     def _styles(self, free: Tensor) -> Tensor:
-        """Return the variables of the latents without those of the noise."""
+        """Return the variables of the latents without the class, and without those of the noise maps."""
+        if self.space == "z":
+            return free[:, : self.num_free]
         if not self.noise:
             return free
         styles = free[:, : -sum(own_map.numel() for own_map in self.noise)]

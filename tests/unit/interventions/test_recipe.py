@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gandissect import Ablation, Insertion, Recipe, Scaling, UnitSet, generate
-from generators import DCGAN
+from generators import DCGAN, ConditionalDCGAN
 
 
 def _generator() -> DCGAN:
@@ -53,6 +53,40 @@ def test_a_recipe_can_be_written_by_hand(tmp_path: Path) -> None:
         [Ablation(UnitSet("layer1", (2,))), Insertion(UnitSet("layer1", (1, 0)), 2.0)],
     )
     assert torch.equal(Recipe.load(path).generate(generator), wanted)
+
+
+def _conditional() -> ConditionalDCGAN:
+    torch.manual_seed(0)
+    return ConditionalDCGAN(size=16, width=6, noise_dim=5, classes=["cat", "dog", "owl"]).eval().requires_grad_(False)
+
+
+def test_a_recipe_remembers_the_classes_that_its_samples_were_drawn_from(tmp_path: Path) -> None:
+    whole = _conditional()
+    some = whole.of_classes("dog", "owl")
+    images = generate(some, some.sample_z(6, seed=3), _edits()[:1])
+    path = Recipe.of(some, _edits()[:1], seed=3, num_samples=6).save(tmp_path / "recipe.json")
+    again = Recipe.load(path)
+    assert again.classes == ("dog", "owl")
+    assert "of dog, owl" in repr(again)
+    for generator in (some, whole, whole.of_classes("cat")):
+        assert torch.equal(again.generate(generator), images), generator.name
+    with pytest.raises(ValueError, match="the recipe belongs to cgan of dog, owl with"):
+        again.check_generator(_generator())
+
+
+def test_a_recipe_of_all_classes_is_that_of_the_whole_generator(tmp_path: Path) -> None:
+    whole = _conditional()
+    recipe = Recipe.of(whole, _edits()[:1], num_samples=6)
+    assert recipe.classes == ()
+    assert "classes" not in json.loads(recipe.to_json()), "as recipes were before there were classes"
+    assert torch.equal(recipe.generate(whole.of_classes("cat")), recipe.generate(whole))
+
+
+@pytest.mark.parametrize(("classes", "message"), [(3, "not iterable"), ([3], "a class must be"), (["cow"], "")])
+def test_a_recipe_of_unknown_classes_is_refused(classes: object, message: str) -> None:
+    entries = json.loads(Recipe.of(_conditional().of_classes("cat"), []).to_json()) | {"classes": classes}
+    with pytest.raises(ValueError, match=message or "the recipe belongs to"):
+        Recipe.from_json(json.dumps(entries)).generate(_conditional())
 
 
 def test_another_generator_is_refused() -> None:
