@@ -117,7 +117,7 @@ def pick_classes(source: ImageSource, classes: Sequence[str]) -> Subset:
 
     Raises:
         KeyError: If a class is unknown; the message suggests the nearest one and lists all of them.
-        ValueError: If the pictures have no classes, or none of these.
+        ValueError: If the pictures have no classes, or no picture is of one that is named.
     """
     if (classed := as_classed(source)) is None:
         raise ValueError(f"the pictures of {source.name} have no classes; got {', '.join(classes)}")

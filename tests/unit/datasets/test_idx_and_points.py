@@ -14,7 +14,7 @@ from PIL import Image
 
 from gandissect.core.protocols import as_classed
 from gandissect.fidelity import measure_modes
-from segmenters.datasets import IdxPictures, Photos, Points, open_pictures, open_training_data
+from segmenters.datasets import IdxPictures, Photos, Points, open_pictures, open_training_data, pick_classes
 
 
 def _write(folder: Path, split: str, pixels: np.ndarray, labels: np.ndarray, packed: bool = True) -> None:
@@ -134,3 +134,15 @@ def test_points_and_pictures_are_told_apart_by_the_resolution(digits: Path) -> N
         open_training_data(["ring8"], 32, 0.05)
     with pytest.raises(ValueError, match="must be points"):
         open_training_data([str(digits)], 1, 0.05)
+
+
+def test_the_pictures_of_some_classes_are_picked_in_order(digits: Path) -> None:
+    source = IdxPictures(digits, 32, "train")
+    some = pick_classes(source, ["7", "2"])
+    assert some.class_indices.tolist() == [2, 7, 2, 7, 2, 7]
+    assert torch.equal(some.batch([3]).images, source.batch([17]).images)
+    assert some.name == "digits/train (of 7, 2)"
+    with pytest.raises(KeyError, match=r"unknown class of digits/train '70'; did you mean '7'\?"):
+        pick_classes(source, ["70"])
+    with pytest.raises(ValueError, match="the pictures of ring8 have no classes; got 7"):
+        pick_classes(Points("ring8"), ["7"])
