@@ -10,6 +10,7 @@ from .augmentation import Augmentation
 from .datasets.combining import concat, remap
 from .datasets.source import ImageSource
 from .training import SegmenterSettings
+from .unet import UNetArchitecture
 
 CAMVID_AS_STREETS: Mapping[str, str | tuple[str, ...]] = {
     "building": ("building", "door", "window"),  # camvid does not distinguish them
@@ -67,6 +68,28 @@ def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> 
 
     photos = Photos(Path(data) / "camvid", size, split, margin=1.0, unlabeled=("unlabelled",))
     return remap(photos, like.concepts, CAMVID_AS_STREETS)
+
+
+def digits(data: Path | str, num_steps: int = 3000, seed: int = 3) -> TrainingRecipe:
+    """Return the recipe of ``unet-digits``: the ink of each digit, learned from half of MNIST's test set.
+
+    The other half is what ``cgan-digits32`` learned from, so that the segmenter never saw those pictures.
+
+    Args:
+        data: Folder that contains the folder ``mnist10k``, in the format of `IdxPictures`.
+        num_steps: Number of training steps.
+        seed: Seed of the training.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+    """
+    from .datasets.idx import IdxPictures
+
+    train, held_out = IdxPictures(Path(data) / "mnist10k", 32).hold_out(0.5)[1].hold_out(0.2, seed=1)
+    soft = Augmentation(0.85, 1.2, 10.0, color=0.1, small=0.3, min_small=20, blur=0.3, max_sigma=0.8, max_noise=0.05)
+    network = UNetArchitecture(decoder_channels=(96, 48, 32), input_size=32)
+    settings = SegmenterSettings(num_steps, 32, seed, ema_half_life=4000.0, architecture=network, augmentation=soft)
+    return TrainingRecipe(settings, (train,), held_out)
 
 
 def scenes(num_steps: int = 3000, seed: int = 2) -> TrainingRecipe:

@@ -1,3 +1,8 @@
+from .classes import (
+    ClassAccuracy as ClassAccuracy,
+    count_classes as count_classes,
+    measure_class_accuracy as measure_class_accuracy,
+)
 from .distances import frechet_distance as frechet_distance, kernel_distance as kernel_distance
 from .features import Encoder as Encoder, encoder_features as encoder_features
 from .inception import Inception as Inception

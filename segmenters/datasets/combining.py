@@ -81,6 +81,18 @@ class Subset:
         check_indices(indices, len(self))
         return self._source.batch([self._indices[index] for index in indices], rng)
 
+    def hold_out(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
+        """Split the subset again; the side of a picture depends on its index in the subset and the seed only.
+
+        Args:
+            fraction: Expected share of the second part, between 0 and 1.
+            seed: Seed of the split.
+
+        Raises:
+            ValueError: If the fraction is out of range or leaves a part empty.
+        """
+        return split_by_name(self, [str(index) for index in range(len(self))], fraction, seed)
+
 
 def split_by_name(source: ImageSource, names: Sequence[str], fraction: float, seed: int) -> tuple[Subset, Subset]:
     """Split a source into training pictures and held-out pictures.

@@ -36,8 +36,8 @@ def closed_form_directions(
 ) -> tuple[Direction, ...]:
     """Return the directions that the first linear map stretches most, the strongest first.
 
-    They are in w if the generator has it, else in z, where they hold the class if there are classes. The score of a direction is its eigenvalue's share of the sum of
-    all eigenvalues.
+    They are in w if the generator has it, else in z, where they hold the class if there are classes. The score of a
+    direction is its eigenvalue's share of the sum of all eigenvalues.
 
     Args:
         generator: Generator with a method ``latent_maps()`` (`LatentMaps`).

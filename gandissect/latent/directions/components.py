@@ -193,7 +193,8 @@ def component_directions(
         num_samples: Number of latent vectors, 2 or more. They differ from ``generator.sample_z(n, seed)``.
         seed: Seed of the latent vectors.
         in_z: For a layer, return directions in z: the rows of the U that minimizes ``|Z - X U|^2``, where Z are the
-            latent vectors (their noise, where there are classes) and X the coordinates of their activations, in standard deviations.
+            latent vectors (their noise, where there are classes) and X the coordinates of their activations, in
+            standard deviations.
         progress: Show a progress bar.
 
     Raises:

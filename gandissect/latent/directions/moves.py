@@ -4,9 +4,10 @@ For a unit vector v and the standard deviation sigma of the space along v, a ste
 
     z <- z + t sigma v,    ws_i <- ws_i + t sigma v  for the chosen i,    a <- a + t sigma v
 
-in z, in w, and in the activations of a layer; in z, v is 0 in the entries of the class, if there are any. If the network normalizes z, the moved z is scaled back to its original
-length, and the effective step is the angle by which z was rotated. However large the step, this angle is at most that
-between z and v, which is close to 90 degrees for most z.
+in z, in w, and in the activations of a layer; in z, v is 0 in the entries of the class, if there are any. If the
+network normalizes z, the moved z is scaled back to its original length, and the effective step is the angle by which z
+was rotated. However large the step, this angle is at most that between z and v, which is close to 90 degrees for most
+z.
 
 Source: Shen et al. 2020 (InterFaceGAN, arXiv 2005.09635).
 """

@@ -4,7 +4,8 @@ For random latent vectors a and b, t uniform in [0, 1], a path ``x(t)`` between 
 
     l = E[ |f(G(x(t + eps))) - f(G(x(t)))|^2 / eps^2 ].
 
-The path is slerp in z and lerp in w. Where there are classes, both ends have that of a. Values are comparable only for the same feature network.
+The path is slerp in z and lerp in w. Where there are classes, both ends have that of a. Values are comparable only for
+the same feature network.
 
 Source: Karras et al. 2019, Sec. 4.1, Eq. 2 and 3.
 """
