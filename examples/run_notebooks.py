@@ -4,7 +4,7 @@
     python examples/run_notebooks.py examples/repair.ipynb  # one
 
 Code cells are executed in order in one namespace per notebook. A cell's output is the text that it prints and the value
-of its last expression, as text and, if the value supports it, as HTML or PNG.
+of its last expression, as text and, if the value supports it, as HTML or as a picture.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ast
 import base64
 import io
 import json
+import re
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -78,11 +79,14 @@ def represent(value: Any) -> dict[str, Any]:
     Args:
         value: Value of a cell's last expression.
     """
-    data: dict[str, Any] = {"text/plain": repr(value).splitlines(keepends=True)}
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))  # addresses differ from run to run
+    data: dict[str, Any] = {"text/plain": text.splitlines(keepends=True)}
     if hasattr(value, "_repr_html_") and (html := value._repr_html_()):
         data["text/html"] = html.splitlines(keepends=True)
-    if hasattr(value, "_repr_png_") and (png := value._repr_png_()):
-        data["image/png"] = base64.b64encode(png).decode("ascii")
+    for kind in ("jpeg", "png"):  # a picture has both, a figure only the second
+        picture = getattr(value, f"_repr_{kind}_", None)
+        if picture is not None:
+            return data | {f"image/{kind}": base64.b64encode(picture()).decode("ascii")}
     return data
 
 

@@ -5,7 +5,7 @@ Source: Bau et al. 2019, Sec. 4.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from ..dissection.dissect import dissect
 from ..dissection.results import Dissection
 from .effect import average_causal_effect
 from .optimize import SoftSegmenter, optimize_units
-from .results import CausalEffect, EffectCurves
+from .results import CausalEffect, EffectCurves, drop_details
 from .units import (
     find_causal_units,
     measure_effect_curves,
@@ -64,6 +64,11 @@ class ConceptEffects(Tabular):
     def _summarize(self) -> str:
         effects = ", ".join(f"{effect.concept} {effect.ace:.3f}" for effect in self.effects)
         return f"ace: {effects}; {len(self.curves)} curves"
+
+    def _html_parts(self) -> Iterable[str]:
+        from ..core.rich import draw_records
+
+        return (draw_records(list(map(drop_details, self.records()))),)
 
 
 def measure_concept_effects(

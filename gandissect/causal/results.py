@@ -176,13 +176,17 @@ class CausalEffect(SavedResult, Tabular):
         from ..core.rich import draw_records
 
         records = sorted(self.records(), key=lambda record: (record["concept"] != self.concept, -abs(record["ace"])))
-        shown = ("concept", "share", "insertion", "ablation", "ace", "control_ace")
-        names = [name for name in records[0] if name.removesuffix("_stderr") in shown]
-        return (draw_records([{name: record[name] for name in names} for record in records]),)
+        return (draw_records(list(map(drop_details, records))),)
 
 
 def _format_percent(table: Shares, row: int) -> str:
     return f"{100 * float(table.mean[row]):+.2f} ± {100 * Z_95 * float(table.stderr[row]):.2f} %"
+
+
+def drop_details(record: dict[str, Any]) -> dict[str, Any]:
+    """Return an effect's record without the parts of the control and the advantage, so that a table fits a page."""
+    hidden = ("control_insertion", "control_ablation", "advantage")
+    return {name: value for name, value in record.items() if not name.startswith(hidden)}
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -57,7 +57,7 @@ def render_result(result: Displayed, parts: Iterable[str]) -> str:
     """
     source = getattr(result, "provenance", result)
     about = [(name, getattr(source, name)) for name in ABOUT if getattr(source, name, None) is not None]
-    lines = " \N{MIDDLE DOT} ".join(f"{name} {escape(str(value))}" for name, value in about)
+    lines = " \N{MIDDLE DOT} ".join(f"{name} {escape(str(getattr(value, 'name', value)))}" for name, value in about)
     head = f"<div><strong>{escape(repr(result))}</strong></div>"
     if lines:
         head += f'<div style="{SOFT}">{lines}</div>'

@@ -56,7 +56,7 @@ class DirectionSweep(Displayed):
     def _html_parts(self) -> Iterable[str]:
         from ..display import show_rows
 
-        return show_rows(to_uint8(self.images).movedim(0, 1))
+        return show_rows(to_uint8(self.images).movedim(0, 1), [f"{step:+g} sd" for step in self.steps])
 
 
 @torch.no_grad()
