@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gandissect.core.environment import resolve_device
 from gandissect.core.lookup import lookup
@@ -18,6 +18,7 @@ from gandissect.storage.files import load_tensors, save_tensors
 from .architectures.base import LayeredGenerator
 from .architectures.cgan import ConditionalDCGAN
 from .architectures.dcgan import DCGAN
+from .architectures.encoder import Encoder
 from .architectures.fastgan import FastGAN
 from .architectures.forced import SUFFIX, VALUES
 from .architectures.lightweight import LightweightGAN
@@ -54,6 +55,8 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         StyleGAN3,
     )
 }
+ENCODER = "encoder."
+"""Prefix of an encoder's tensors in the file of its generator."""
 LAST, BEST = "generator.safetensors", "best.safetensors"
 """Snapshots in a training folder: the last one and, if snapshots are measured, the one with the smallest distance."""
 
@@ -113,6 +116,7 @@ def save(
     path: Path | str,
     facts: Mapping[str, Any] | None = None,
     *,
+    encoder: Encoder | None = None,
     half: bool = True,
     overwrite: bool = False,
 ) -> None:
@@ -122,6 +126,7 @@ def save(
         generator: Generator of any architecture in this package.
         path: File to write.
         facts: JSON values to store with the generator, e.g. how it was trained.
+        encoder: Encoder to store with the generator, for `load_encoder`.
         half: Store float16; if False, keep the full precision, which doubles the file size.
         overwrite: Replace an existing file.
 
@@ -134,12 +139,16 @@ def save(
             f"generator must be one of this package's architectures; got a {type(generator).__name__}; "
             "save its module instead"
         )
-    tensors = {
-        key: value.half() if half and value.is_floating_point() and not key.endswith(VALUES) else value
-        for key, value in generator.state_dict().items()
-    }
     header = {"format": FORMAT, "version": VERSION, "architecture": generator.architecture}
     header |= {"settings": generator.settings, "facts": dict(facts or {})}
+    weights = generator.state_dict()
+    if encoder is not None:
+        header["encoder"] = encoder.settings
+        weights |= {ENCODER + key: value for key, value in encoder.state_dict().items()}
+    tensors = {
+        key: value.half() if half and value.is_floating_point() and not key.endswith(VALUES) else value
+        for key, value in weights.items()
+    }
     save_tensors(path, tensors, header, overwrite=overwrite)
 
 
@@ -154,6 +163,8 @@ def read(path: Path | str) -> LayeredGenerator:
         ValueError: If the file is damaged or is not a generator.
     """
     tensors, header = load_tensors(path, FORMAT, VERSION)
+    if "encoder" in header:
+        tensors = {key: value for key, value in tensors.items() if not key.startswith(ENCODER)}
     try:
         with torch.device("meta"):  # needs no memory, however large the settings, and draws no random numbers
             generator = lookup(ARCHITECTURES, header["architecture"], "architecture")(**header["settings"])
@@ -168,13 +179,43 @@ def read(path: Path | str) -> LayeredGenerator:
     return generator.eval().requires_grad_(False)
 
 
-def _convert_tensors(tensors: Mapping[str, Tensor], generator: LayeredGenerator) -> dict[str, Tensor]:
-    """Return a file's tensors in the generator's dtypes.
+def load_encoder(name: str | Path, device: str = "auto") -> Encoder:
+    """Load the encoder of a generator that was trained with one, such as a variational autoencoder's.
+
+    Args:
+        name: A bundled name, the path of a file written by `save`, or a training folder, as in `load`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Returns:
+        The encoder in eval mode, in float32, without gradients.
+
+    Raises:
+        KeyError: If the name is unknown.
+        FileNotFoundError: If there is no such file or folder, or the folder contains no snapshot.
+        ValueError: If the file is damaged, or its generator was trained without an encoder.
+    """
+    target = resolve_device(device)
+    path = card(str(name)).verified_path() if str(name) in names() else CARD_INDEX.path(name, (BEST, LAST))
+    tensors, header = load_tensors(path, FORMAT, VERSION)
+    if "encoder" not in header:
+        raise ValueError(f"{name} was trained without an encoder; use a variational autoencoder, such as vae-scenes64")
+    tensors = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
+    try:
+        with torch.device("meta"):
+            encoder = Encoder(**header["encoder"])
+        encoder.load_state_dict(_convert_tensors(tensors, encoder), assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path} does not describe an encoder of this version: {error}") from error
+    return encoder.eval().requires_grad_(False).to(target)
+
+
+def _convert_tensors(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Return a file's tensors in the network's dtypes.
 
     Raises:
         ValueError: If a tensor mixes up floats and integers, or is not finite.
     """
-    converted, own = {}, generator.state_dict()
+    converted, own = {}, network.state_dict()
     for name, value in tensors.items():
         expected = own.get(name)
         if expected is not None and value.is_floating_point() != expected.is_floating_point():

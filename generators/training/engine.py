@@ -129,8 +129,12 @@ class TrainingTask(ABC, Generic[S]):
             figures |= turn.take(self, index, growth)
         half_life = min(self.settings.ema_half_life, 0.05 * (index + 1) * self.images_per_step)
         averaged = self.processes.average(figures)
-        update_ema(self.average, self.network, ema_decay(half_life, self.images_per_step))
+        self.update_averages(ema_decay(half_life, self.images_per_step))
         return averaged
+
+    def update_averages(self, decay: float) -> None:
+        """Move the averaged generator towards the one in training."""
+        update_ema(self.average, self.network, decay)
 
     def descend(self, names: Sequence[str], loss: Float[Tensor, ""]) -> None:
         """Take a step down the gradient of a loss with the optimizers of some networks."""
@@ -163,18 +167,22 @@ class TrainingTask(ABC, Generic[S]):
         growth, facts = self.growth(images_seen), self._describe(images_seen)
         generator = self._make_average(growth)
         for name in (LAST, f"generator-{images_seen:08d}.safetensors"):
-            save(generator, folder / name, facts, overwrite=True)
+            self.write(generator, folder / name, facts)
         self.draw_samples(generator, folder / f"samples-{images_seen:08d}.png")
-        figures = self.measure(growth)
+        figures = self.measure(generator, growth)
         if self.evaluate is not None and growth == Growth(self.settings.resolution, 1.0):
             figures |= self.evaluate(generator)
         if (distance := figures.get("distance", math.inf)) < self.best:
             self.best = distance
-            save(generator, folder / BEST, facts | {"distance": distance}, overwrite=True)
+            self.write(generator, folder / BEST, facts | {"distance": distance})
         return figures
 
-    def measure(self, growth: Growth) -> dict[str, float]:  # noqa: ARG002
-        """Return the family's own figures of a snapshot; here none."""
+    def write(self, generator: LayeredGenerator, path: Path, facts: dict[str, Any]) -> None:
+        """Write the averaged generator to a file."""
+        save(generator, path, facts, overwrite=True)
+
+    def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
+        """Return the family's own figures of a snapshot of the averaged generator; here none."""
         return {}
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
@@ -190,7 +198,7 @@ class TrainingTask(ABC, Generic[S]):
     def export(self, folder: Path, images_seen: int) -> None:
         """Write the averaged generator as the run's last."""
         average = self._make_average(self.growth(images_seen))
-        save(average, folder / LAST, self._describe(images_seen), overwrite=True)
+        self.write(average, folder / LAST, self._describe(images_seen))
 
     def make_draws(self, stream: str, number: int, device: torch.device | str = "cpu") -> Draws:
         """Return the random numbers of a stream for a whole batch, of which this process sees its rows."""

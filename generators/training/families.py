@@ -13,12 +13,14 @@ from gandissect.core.lookup import NamedChoices, lookup
 from ..architectures.base import LayeredGenerator
 from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
+from ..architectures.encoder import Encoder
 from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
+from .variational_settings import VAESettings
 
 Build: TypeAlias = Callable[[Any, tuple[str, ...]], nn.Module]
 """From a family's settings and the names of the classes (none where the pictures have none) to a network."""
@@ -49,7 +51,7 @@ def _mlp_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.M
     return MLPDiscriminator(settings.resolution, settings.width, settings.max_width, settings.gray)
 
 
-def _dcgan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+def _dcgan(settings: TrainingSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
     return DCGAN(settings.resolution, settings.width, settings.z_dim)
 
 
@@ -87,6 +89,10 @@ def _growing_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> 
 
 def _residual_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
     return ResidualDiscriminator(settings.resolution, settings.width, settings.max_width)
+
+
+def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return Encoder(settings.resolution, settings.width, settings.z_dim)
 
 
 _GROWN = GANSettings(
@@ -132,6 +138,13 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
             {"generator": _cgan, "discriminator": _cgan_discriminator},
             conditional=True,
+        ),
+        "vae": Family(
+            "variational autoencoder (Kingma & Welling 2013), whose decoder is a DCGAN",
+            VAESettings(
+                architecture="vae", width=32, learning_rate=1e-3, beta1=0.9, warm_up_images=15_000, resident=True
+            ),
+            {"generator": _dcgan, "encoder": _encoder},
         ),
         "progan": Family(
             "ProGAN (Karras et al. 2018), which grows from small images",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gandissect.core.pictures import load_pictures, pick_evenly
 from gandissect.core.protocols import PictureSource, as_classed
 
+from ..architectures.base import LayeredGenerator
 from .augmentation import diff_augment
 from .engine import TrainingTask
 from .growth import Growth, shrink
@@ -85,7 +86,7 @@ class GANTask(TrainingTask[GANSettings]):
         loss = self.loss.generator(logits)
         return loss, {"loss_generator": loss}
 
-    def measure(self, growth: Growth) -> dict[str, float]:
+    def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return how real the discriminator finds pictures that it was trained on, and held-out ones."""
         if self.held_out is None or (self.generator.classes and as_classed(self.held_out) is None):
             return {}

@@ -19,8 +19,10 @@ from ..hub import LAST
 from .engine import Evaluate, TrainingTask, decay_at
 from .gan import GANTask
 from .settings import GANSettings, TrainingSettings
+from .vae import VAETask
+from .variational_settings import VAESettings
 
-TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {GANSettings: GANTask}
+TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {GANSettings: GANTask, VAESettings: VAETask}
 """The training task of each class of settings."""
 
 

@@ -1,0 +1,129 @@
+"""Training of a variational autoencoder: one turn, in which encoder and decoder learn together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gandissect.core.pictures import load_pictures
+from gandissect.core.sampling import make_rng
+from gandissect.storage.runs import update_ema
+
+from ..architectures.base import LayeredGenerator
+from ..architectures.encoder import Encoder, Posterior
+from ..hub import save
+from .draws import Draws
+from .engine import Stateful, TrainingTask
+from .growth import Growth
+from .pictures import to_images
+from .turns import Figures, Moment, Turn
+from .variational import active_units, bound, divergence, optimal_nll, warm_up
+from .variational_settings import VAESettings, VariationalSettings
+
+NUM_MEASURED = 1_000
+"""Held-out pictures that a snapshot is measured on."""
+
+
+V = TypeVar("V", bound=VariationalSettings)
+
+
+class VariationalTask(TrainingTask[V], Generic[V]):
+    """A decoder, which is the generator, and an encoder; see `TrainingTask` for the arguments."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.average_encoder = deepcopy(self.encoder).eval().requires_grad_(False)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder in training."""
+        return cast(Encoder, self.networks["encoder"])
+
+    @property
+    def state(self) -> dict[str, Stateful]:
+        """The averaged encoder."""
+        return {"average_encoder": self.average_encoder}
+
+    def encode(self, network: nn.Module, images: Float[Tensor, "batch 3 H W"]) -> Posterior:
+        """Return the posterior of images, float32; ``network`` is the encoder or its connected form."""
+        with self.autocast():
+            posterior: Posterior = network(images)
+        return posterior
+
+    def reconstruct(
+        self, network: nn.Module, posterior: Posterior, moment: Moment, stream: str
+    ) -> Float[Tensor, "batch 3 H W"]:
+        """Return images of latent vectors drawn from a posterior; ``network`` is the decoder or its connected form."""
+        noise = self.make_draws(f"posterior-{stream}", moment.number).normal(self.generator.noise_dim)
+        rows = posterior.sample(noise.to(self.device))
+        return self.generate(network, rows, stream, moment.number, moment.growth)
+
+    def warm_up(self, moment: Moment) -> float:
+        """Return the weight of the divergence."""
+        return warm_up(moment.number * self.images_per_step, self.settings.warm_up_images)
+
+    def update_averages(self, decay: float) -> None:
+        """Move the averaged decoder and encoder towards the ones in training."""
+        super().update_averages(decay)
+        update_ema(self.average_encoder, self.encoder, decay)
+
+    def write(self, generator: LayeredGenerator, path: Path, facts: dict[str, Any]) -> None:
+        """Write the averaged decoder and encoder to one file."""
+        save(generator, path, facts, encoder=self.average_encoder, overwrite=True)
+
+    @torch.inference_mode()
+    def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
+        """Return the bound, its parts, and the active units on held-out pictures.
+
+        The variance of pixels is the most likely one for these pictures; ``reconstruction_mse`` is of the posterior
+        means' images.
+        """
+        if self.held_out is None:
+            return {}
+        pictures = load_pictures(self.held_out, NUM_MEASURED)
+        noise = Draws(make_rng(self.settings.seed, "measure"), len(pictures)).normal(generator.noise_dim)
+        means, drawn, direct, divergences = [], [], [], []
+        for part, numbers in zip(torch.split(pictures, 64), torch.split(noise, 64), strict=True):
+            images = to_images(part.to(self.device))
+            posterior = self.average_encoder(images)
+            means.append(posterior.mean)
+            divergences.append(divergence(posterior).double())
+            drawn.append(_squared_errors(generator(posterior.sample(numbers.to(self.device))), images))
+            direct.append(_squared_errors(generator(posterior.mean), images))
+        nats = float(torch.cat(divergences).mean())
+        evidence = bound(float(torch.cat(drawn).mean()), nats, pictures[0].numel())
+        return {
+            "elbo": evidence.nats,
+            "bits_per_dim": evidence.bits_per_dim,
+            "divergence": nats,
+            "reconstruction_mse": float(torch.cat(direct).mean()),
+            "active_units": active_units(torch.cat(means)),
+        }
+
+
+class VAETask(VariationalTask[VAESettings]):
+    """A variational autoencoder; see `TrainingTask` for the arguments."""
+
+    def make_turns(self) -> Sequence[Turn]:
+        """Return the single turn of encoder and decoder."""
+        return (Turn(("generator", "encoder"), self.loss),)
+
+    def loss(self, moment: Moment) -> tuple[Float[Tensor, ""], Figures]:
+        """Return the negative evidence lower bound, with the divergence weighted."""
+        images = self.pictures.load(moment.number).images
+        posterior = self.encode(self.connected["encoder"], images)
+        means = self.reconstruct(self.connected["generator"], posterior, moment, "vae")
+        likelihood, error = optimal_nll(images, means)
+        nats = divergence(posterior).mean()
+        loss = likelihood + self.warm_up(moment) * nats
+        return loss, {"loss": loss, "learned_divergence": nats, "learned_mse": error}
+
+
+def _squared_errors(images: Tensor, targets: Tensor) -> Tensor:
+    return (images - targets).double().square().flatten(1).mean(1)
