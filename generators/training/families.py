@@ -18,9 +18,10 @@ from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
+from ..architectures.vaegan import FeatureDiscriminator
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
-from .variational_settings import VAESettings
+from .variational_settings import VAEGANSettings, VAESettings
 
 Build: TypeAlias = Callable[[Any, tuple[str, ...]], nn.Module]
 """From a family's settings and the names of the classes (none where the pictures have none) to a network."""
@@ -95,6 +96,10 @@ def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module
     return Encoder(settings.resolution, settings.width, settings.z_dim)
 
 
+def _feature_discriminator(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return FeatureDiscriminator(settings.resolution, settings.width)
+
+
 _GROWN = GANSettings(
     architecture="progan",
     width=16,
@@ -145,6 +150,11 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 architecture="vae", width=32, learning_rate=1e-3, beta1=0.9, warm_up_images=15_000, resident=True
             ),
             {"generator": _dcgan, "encoder": _encoder},
+        ),
+        "vaegan": Family(
+            "VAE-GAN (Larsen et al. 2016), whose encoder learns from the discriminator's features",
+            VAEGANSettings(architecture="vaegan", width=32, warm_up_images=15_000, resident=True),
+            {"generator": _dcgan, "encoder": _encoder, "discriminator": _feature_discriminator},
         ),
         "progan": Family(
             "ProGAN (Karras et al. 2018), which grows from small images",

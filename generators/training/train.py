@@ -20,9 +20,14 @@ from .engine import Evaluate, TrainingTask, decay_at
 from .gan import GANTask
 from .settings import GANSettings, TrainingSettings
 from .vae import VAETask
-from .variational_settings import VAESettings
+from .vaegan import VAEGANTask
+from .variational_settings import VAEGANSettings, VAESettings
 
-TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {GANSettings: GANTask, VAESettings: VAETask}
+TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
+    GANSettings: GANTask,
+    VAESettings: VAETask,
+    VAEGANSettings: VAEGANTask,
+}
 """The training task of each class of settings."""
 
 

@@ -51,3 +51,40 @@ class VAESettings(VariationalSettings):
     Raises:
         ValueError: If a number is out of range; the message names the setting, its range and its option.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class VAEGANSettings(VariationalSettings):
+    """Settings of a VAE-GAN's training.
+
+    Args:
+        architecture: Family of the generator, which determines the other networks.
+        resolution: Height and width of an image in pixels.
+        width: Units of the decoder's last layer, and of the encoder's and the discriminator's first; they double each
+            time the grid is halved.
+        z_dim: Length of a latent vector z.
+        seed: Seed of the initial weights and of every random draw; the same seed gives the same training.
+        batch_size: Images per batch, over all processes together.
+        images: Total number of real images shown, counting repetitions; a larger number extends a training.
+        optimizer: Optimizer of every network: ``adam`` or ``rmsprop``.
+        learning_rate: Learning rate of every network.
+        beta1: Decay of Adam's running mean of gradients; RMSProp has none.
+        beta2: Decay of the running mean of squared gradients.
+        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 does not clip.
+        ema_half_life: Half-life of the averaged networks, which are the ones that are saved, in images.
+        decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it constant
+            and allows extending the training later.
+        resident: Decode every picture once and keep all of them on the device, cropped at the center and flipped at
+            random; otherwise each picture is decoded when it is needed and cropped at random.
+        bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
+        warm_up_images: Images during which the weight of the Kullback-Leibler divergence rises from 0 to 1.
+        likelihood_weight: Weight of the likelihood of the discriminator's features in the decoder's loss; the rest is
+            the weight of the adversarial loss.
+
+    Raises:
+        ValueError: If a number is out of range; the message names the setting, its range and its option.
+    """
+
+    likelihood_weight: float = 1e-3
+
+    RANGES: ClassVar[dict[str, Range]] = VariationalSettings.RANGES | {"likelihood_weight": Range(0, 1)}

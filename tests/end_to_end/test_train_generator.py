@@ -87,9 +87,10 @@ def _contents(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("architecture", command.RECIPES)
 def test_every_architecture_is_trained_by_its_name(train, pictures: Path, tmp_path: Path, architecture: str) -> None:
-    own = [] if architecture == "dcgan" else ["--max-width", 4]
+    recipe = command.RECIPES[architecture]
+    own = ["--max-width", 4] if hasattr(recipe, "max_width") and architecture != "dcgan" else []
     size = ["--resolution", 16, "--width", 2, "--z-dim", 4, "--batch-size", 4, "--images", 8, *own]
-    size += ["--hold-images", 4, "--fade-images", 2] if command.RECIPES[architecture].start_resolution else []
+    size += ["--hold-images", 4, "--fade-images", 2] if getattr(recipe, "start_resolution", None) else []
     status, output, error = train(
         architecture, "--data", pictures, "--out", tmp_path, *size, "--hold-out", 0.3, "--json"
     )

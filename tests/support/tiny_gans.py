@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
-from generators.training import RECIPES, GANSettings
+from generators.training import RECIPES, GANSettings, make_task
 from generators.training.draws import Draws
+from generators.training.engine import TrainingTask
 from generators.training.families import build_networks
 from generators.training.networks import TrainedGenerator
 from generators.training.settings import GROWING
@@ -52,14 +53,22 @@ class Stops(Noise):
         return super().batch(indices, rng)
 
 
-def tiny(architecture: str, /, **changes: Any) -> GANSettings:
+def tiny(architecture: str, /, **changes: Any) -> Any:
     """Return an architecture's recipe at 16 px, eight images a step, growing where it can: 8 px for two steps, then
     16 px, faded in during four, and so on up to the resolution, which is trained for two steps alone."""
     small = {"resolution": 16, "width": 4, "max_width": 8, "z_dim": 6, "mapping_depth": 2}
     doublings = (changes.get("resolution", 16) // 8).bit_length() - 1
     run = {"batch_size": 8, "images": 16 + 48 * max(1, doublings), "r1_every": 3, "resident": False, "bf16": False}
     growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
-    return replace(RECIPES[architecture], **{**small, **run, **growth, **changes})
+    recipe = RECIPES[architecture]
+    known = {field.name for field in fields(recipe)}
+    sizes = {name: value for name, value in {**small, **run, **growth}.items() if name in known}
+    return replace(recipe, **{**sizes, **changes})
+
+
+def tiny_task(architecture: str, /, **changes: Any) -> TrainingTask[Any]:
+    """Return a family's task with tiny networks, which learn from noise."""
+    return make_task(tiny(architecture, **changes), Noise(), device="cpu")
 
 
 def enliven(network: nn.Module, seed: int = 1) -> nn.Module:

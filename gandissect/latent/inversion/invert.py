@@ -17,6 +17,7 @@ Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +29,16 @@ from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import check_seed, derive_seed
-from ..spaces import capabilities, require_w
+from ..spaces import as_w, capabilities, require_w
 from .coordinates import Coordinates, NoiseMaps
 from .descent import DescentResult, FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
 from .results import INVERSION_SPACES, Inversion, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
 """Weight of the prior in the loss."""
+
+Encode = Callable[[Float[Tensor, "picture 3 H W"]], Float[Tensor, "picture z"]]
+"""Function of images that returns their latent vectors z."""
 
 
 def invert(
@@ -45,6 +49,7 @@ def invert(
     features: FeatureExtractor | None = None,
     layer: str | None = None,
     noise: bool = False,
+    encoder: Encode | None = None,
     num_candidates: int = 1_000,
     num_starts: int = 8,
     num_steps: int = 500,
@@ -64,11 +69,14 @@ def invert(
             such as a segmenter's ``encode``; None compares pixels only.
         layer: Layer to add a residual to, for details that no latents reproduce; None adds no residual.
         noise: Also optimize the noise of each picture, in w or ws of a generator that has noise.
+        encoder: Function of images ``[picture, 3, H, W]`` that returns latent vectors z ``[picture, z_dim]``, such as
+            ``generators.load_encoder(NAME).encode``. They are each picture's first start, before the nearest samples.
         num_candidates: Number of samples among which starting points are chosen, 2 or more.
         num_starts: Number of starting points per picture, at most ``num_candidates``; 1 is fast, more avoid poor local
             minima.
         num_steps: Number of Adam steps. A quarter of it is added for each start if there are several, and the full
-            number again for the residual. 0 returns the best sample, which needs no gradients.
+            number again for the residual. 0 returns the first start, the best sample or the encoder's latent vector,
+            which needs no gradients.
         seed: Seed of the samples, which are the same for all pictures.
         progress: Show progress bars.
 
@@ -99,12 +107,16 @@ def invert(
         pictures = images.detach().clone().to(generator.device, torch.float32)
         counts = (num_candidates, num_starts)
         points = search(generator, pictures, space, noise, counts, derive_seed(seed, "invert"), quiet)
+        start = points.start
+        if encoder is not None:
+            encoded = points.coordinates.free(_encode(generator, encoder, pictures, space))
+            start = torch.cat([encoded[:, None], start[:, : num_starts - 1]], dim=1)
         if num_steps:
-            _check_gradients(generator, points.coordinates, points.start[:1, 0], features)
+            _check_gradients(generator, points.coordinates, start[:1, 0], features)
         distance = PictureDistance.of(pictures, points.images, points.variance, features)
         latent_loss = _LatentLoss(generator, distance, points.coordinates)
-        loss_start = latent_loss.evaluate(points.start[:, 0])
-        optimum = _descend_from_best(latent_loss, points.start, num_steps, quiet)
+        loss_start = latent_loss.evaluate(start[:, 0])
+        optimum = _descend_from_best(latent_loss, start, num_steps, quiet)
         latents, maps = latent_loss.unpack(optimum.free)
         residual, loss_end = None, optimum.loss_end
         if layer is not None:
@@ -204,6 +216,23 @@ class _ResidualLoss:
         """Return the residual of each picture, in units of the activations, and its loss."""
         optimum = descend(self, torch.zeros_like(self.activation), num_steps, f"residual of {self.layer}", quiet)
         return self.scale * optimum.free, optimum.loss_end
+
+
+@torch.no_grad()
+def _encode(generator: Generator, encoder: Encode, pictures: Tensor, space: str) -> Tensor:
+    """Return an encoder's latent vectors of pictures, in the space to invert in.
+
+    Raises:
+        ValueError: If the encoder does not return one finite latent vector per picture.
+    """
+    z, expected = encoder(pictures), [len(pictures), generator.z_dim]
+    if not isinstance(z, Tensor) or not z.is_floating_point() or list(z.shape) != expected:
+        got = f"{z.dtype} {list(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        raise ValueError(f"encoder must return latent vectors, float {expected}; got {got}")
+    if not bool(z.isfinite().all()):
+        raise ValueError("encoder must return finite latent vectors; got a NaN or infinite number")
+    z = z.to(generator.device, torch.float32)
+    return z if space == "z" else as_w(generator, z)
 
 
 def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: str | None) -> None:

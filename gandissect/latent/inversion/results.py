@@ -137,7 +137,7 @@ class Inversion(SavedResult, Displayed):
         residual: Values that are added to the activations, float32 ``[picture, unit, h, w]``; None without a residual.
         pictures: Pictures that were inverted, uint8 ``[picture, 3, H, W]``.
         reconstructions: Images of the latents, noise and residual, uint8 ``[picture, 3, H, W]``.
-        loss_start: Loss of the best sample, float64 ``[picture]``.
+        loss_start: Loss of the first start, float64 ``[picture]``.
         loss_end: Loss of the reconstruction, float64 ``[picture]``.
         with_features: Whether features were compared in addition to pixels.
         num_candidates: Number of samples among which the starting points were chosen.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_gans import Noise, tiny
+from tiny_gans import Noise, tiny, tiny_task
 
 from generators.training import FAMILIES, GANTask, TrainingSettings, train_generator
 from generators.training.growth import Growth
@@ -70,15 +70,17 @@ def test_a_step_of_the_discriminator_raises_the_logits_of_real_over_generated_im
     assert gap() > before
 
 
-@pytest.mark.parametrize("turn", [0, 1])
-def test_a_turn_moves_its_own_networks_only_and_leaves_all_trainable(turn: int) -> None:
-    task = _gan()
-    before = {name: deepcopy(network.state_dict()) for name, network in task.networks.items()}
-    task.turns[turn].take(task, 0, Growth(16, 1.0))
-    for name, network in task.networks.items():
-        moved = any(not torch.equal(value, before[name][key]) for key, value in network.named_parameters())
-        assert moved == (name in task.turns[turn].updates), name
-        assert all(weight.requires_grad for weight in network.parameters())
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_a_turn_moves_its_own_networks_only_and_leaves_all_trainable(architecture: str) -> None:
+    task = tiny_task(architecture)
+    growth = Growth(16, 1.0)
+    for turn in task.turns:
+        before = {name: deepcopy(network.state_dict()) for name, network in task.networks.items()}
+        turn.take(task, 0, growth)
+        for name, network in task.networks.items():
+            moved = any(not torch.equal(value, before[name][key]) for key, value in network.named_parameters())
+            assert moved == (name in turn.updates), name
+            assert all(weight.requires_grad for weight in network.parameters())
 
 
 def test_several_turns_of_the_discriminator_see_pictures_and_latent_vectors_of_their_own(
@@ -172,9 +174,15 @@ def test_every_family_says_what_it_is_and_trains_its_generator_first() -> None:
         assert "(" in family.title
 
 
-def test_what_happens_outside_torch_stays_random() -> None:
-    """No turn touches the global random numbers."""
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        *((name, {}) for name in FAMILIES),
+        ("dcgan", {"loss": "wgan-gp", "augmentation": ("color", "translation", "cutout")}),
+    ],
+)
+def test_no_turn_draws_from_the_global_random_numbers(architecture: str, changes: dict[str, Any]) -> None:
+    task = tiny_task(architecture, **changes)
     state = torch.random.get_rng_state()
-    task = _gan(loss="wgan-gp", augmentation=("color", "translation", "cutout"))
     task.step(0)
     assert torch.equal(torch.random.get_rng_state(), state)
