@@ -17,10 +17,10 @@ from torch import Tensor
 from gandissect import Recipe, Segmenter, generate
 from gandissect.core import from_uint8, load_pictures, pick_evenly
 from gandissect.fidelity import Encoder
-from gandissect.latent import Inversion, LostConcepts, capabilities, invert
+from gandissect.latent import Encode, Inversion, LostConcepts, capabilities, invert
 from gandissect.report import draw_inversion, save_png
 from gandissect.storage import output_folder
-from generators import LayeredGenerator
+from generators import LayeredGenerator, load_encoder
 from segmenters.datasets import check_output, open_pictures, read_image
 
 from ..networks import Model, load_generator, load_segmenter
@@ -56,6 +56,7 @@ class Options:
         recipe: Recipe whose edits are applied to the reconstructions, for another column of the figure.
         classes: Names of the classes to choose the starting points from, for a generator with classes; by default all
             of them. A picture keeps the class of its best starting point.
+        encoder: Start from the latent vectors of the generator's own encoder, if it was trained with one.
         num_candidates: Number of samples to choose the starting points from.
         num_starts: Number of starting points per picture; 1 is fastest, more are less likely to get stuck.
         num_steps: Number of optimization steps, for the latent vectors and again for a residual.
@@ -78,6 +79,7 @@ class Options:
     segmenter: str | None = None
     recipe: Path | None = None
     classes: tuple[str, ...] = ()
+    encoder: bool = False
     num_candidates: int = 1_000
     num_starts: int = 8
     num_steps: int = 500
@@ -103,6 +105,7 @@ class Options:
     def _write(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
         """Write both files; return the inversion, the names of its pictures, and the lost concepts."""
         generator = load_generator(self.generator, self.device, self.classes)
+        encoder = load_encoder(self.generator, self.device) if self.encoder else None
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
@@ -110,7 +113,7 @@ class Options:
         names, images = self._read_pictures(generator.image_size[0])
         if recipe is not None:  # fail early if an edit does not apply: the inversion takes long
             generate(generator, generator.sample_z(len(images), self.seed), recipe.edits)
-        inversion = self._invert(generator, images, segmenter)
+        inversion = self._invert(generator, images, segmenter, None if encoder is None else encoder.encode)
         inversion.save(folder)
         edited = None if recipe is None else inversion.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else inversion.lost_concepts(segmenter)
@@ -135,7 +138,11 @@ class Options:
         return [f"held-out picture {index}" for index in chosen], from_uint8(load_pictures(held_out, self.num_pictures))
 
     def _invert(
-        self, generator: LayeredGenerator, images: Float32[Tensor, "picture 3 H W"], segmenter: Segmenter | None
+        self,
+        generator: LayeredGenerator,
+        images: Float32[Tensor, "picture 3 H W"],
+        segmenter: Segmenter | None,
+        encoder: Encode | None,
     ) -> Inversion:
         return invert(
             generator,
@@ -144,6 +151,7 @@ class Options:
             features=segmenter.encode if isinstance(segmenter, Encoder) else None,
             layer=self.layer,
             noise=self.noise,
+            encoder=encoder,
             num_candidates=self.num_candidates,
             num_starts=self.num_starts,
             num_steps=self.num_steps,

@@ -51,7 +51,7 @@ else:
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
 @dataclass(frozen=True)
 class Options:
-    """Train a GAN on a folder of pictures or on rendered scenes.
+    """Train a generator on a folder of pictures or on rendered scenes.
 
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 

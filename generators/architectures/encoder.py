@@ -77,7 +77,8 @@ class Encoder(nn.Module):
 
     def encode(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch z"]:
         """Return each image's most probable latent vector, float32 ``[batch, z_dim]``."""
-        return self(images).mean
+        mean: Tensor = self(images).mean
+        return mean
 
 
 @torch.no_grad()
@@ -86,6 +87,7 @@ def _initialize(module: nn.Module) -> None:
     if not isinstance(module, nn.Conv2d | nn.Linear) or module.weight.is_meta:
         return
     nn.init.kaiming_normal_(module.weight, SLOPE)
-    nn.init.zeros_(module.bias)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
     if isinstance(module, nn.Linear):
         module.weight.mul_(0.1)

@@ -97,9 +97,7 @@ class VAEGANTask(VariationalTask[VAEGANSettings]):
             self._last_batch = (number, self.pictures.load(number).images)
         return self._last_batch[1]
 
-    def _generate_both(
-        self, network: nn.Module, images: Tensor, moment: Moment, stream: str
-    ) -> tuple[Tensor, Tensor]:
+    def _generate_both(self, network: nn.Module, images: Tensor, moment: Moment, stream: str) -> tuple[Tensor, Tensor]:
         """Return reconstructions and samples; the encoder has no part in their gradients."""
         with torch.no_grad():
             posterior = self.encode(self.encoder, images)

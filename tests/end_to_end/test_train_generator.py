@@ -7,6 +7,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from apps.commands import train_generator as command
 from gandissect.storage.files import load_tensors
 from generators.hub import FORMAT, VERSION
 from generators.training import GANTask
+from generators.training.families import build_networks
 
 SMALL = ["--resolution", 8, "--width", 2, "--max-width", 4, "--z-dim", 4, "--batch-size", 4, "--images", 24]
 QUICK = [*SMALL, "--start-resolution", "None", "--hold-out", 0.3, "--checkpoint-images", 4, "--device", "cpu"]
@@ -87,17 +89,21 @@ def _contents(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("architecture", command.RECIPES)
 def test_every_architecture_is_trained_by_its_name(train, pictures: Path, tmp_path: Path, architecture: str) -> None:
-    recipe = command.RECIPES[architecture]
+    recipe, data = command.RECIPES[architecture], tmp_path / "data"
+    for name in ("one", "two"):  # classes, for those that need some
+        shutil.copytree(pictures, data / name)
     own = ["--max-width", 4] if hasattr(recipe, "max_width") and architecture != "dcgan" else []
     size = ["--resolution", 16, "--width", 2, "--z-dim", 4, "--batch-size", 4, "--images", 8, *own]
     size += ["--hold-images", 4, "--fade-images", 2] if getattr(recipe, "start_resolution", None) else []
     status, output, error = train(
-        architecture, "--data", pictures, "--out", tmp_path, *size, "--hold-out", 0.3, "--json"
+        architecture, "--data", data, "--out", tmp_path / "run", *size, "--hold-out", 0.3, "--json"
     )
     assert status == 0, error
     answer = json.loads(output)
     assert answer["images"] == 8
-    assert generators.load(answer["generator"], device="cpu").architecture == architecture
+    settings = replace(recipe, resolution=16, width=2, z_dim=4, images=1_000_000)
+    trained = build_networks(settings, ("one", "two"))["generator"].generator
+    assert type(generators.load(answer["generator"], device="cpu")) is type(trained)
 
 
 def test_a_run_is_taken_up_where_it_stopped(train, pictures: Path, stopped: Path) -> None:

@@ -467,3 +467,47 @@ def test_a_descent_ends_in_the_minimum_and_keeps_the_best() -> None:
     assert best.loss_start.tolist() == [9, 21, 5]
     assert torch.allclose(best.loss_end, torch.full((3,), 5.0).double(), atol=1e-5)
     assert torch.equal(best.free[2], start[2])
+
+
+def test_an_encoder_gives_the_first_start() -> None:
+    """Without steps its latent vectors are the result; with steps, nothing worse than its start."""
+    generator = _dcgan()
+    true = generator.sample_z(3, seed=11)
+    images = generator(true).clamp(-1, 1)
+    exact = invert(generator, images, encoder=lambda _: true, num_candidates=20, num_steps=0, progress=False)
+    assert torch.equal(exact.latents, true)
+    near = invert(generator, images, encoder=lambda _: true + 0.1, **QUICK | {"num_starts": 1})
+    assert (near.loss_end < near.loss_start).all()
+    samples = invert(generator, images, **QUICK | {"num_starts": 1})
+    assert (near.loss_start < samples.loss_start).all(), "nearer than any sample"
+
+
+def test_an_encoder_s_vectors_are_mapped_to_the_space() -> None:
+    generator = _stylegan()
+    z = generator.sample_z(2, seed=11)
+    for space in ("w", "ws"):
+        inversion = invert(
+            generator, _foreign(2), space, encoder=lambda _: z, num_candidates=20, num_steps=0, progress=False
+        )
+        torch.testing.assert_close(inversion.latents, generator.mapping(z))
+
+
+def test_bad_starts_lose_against_the_nearest_samples() -> None:
+    generator, images = _dcgan(), _generated(_dcgan(), range(2))
+    bad = invert(generator, images, encoder=lambda x: torch.full((len(x), 24), 9.0), **QUICK)
+    assert (bad.loss_end < bad.loss_start / 2).all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (torch.zeros(2, 5), r"encoder must return latent vectors, float \[2, 24\]; got torch.float32 \[2, 5\]"),
+        (torch.zeros(2, 24, dtype=torch.int64), r"encoder must return .*; got torch.int64 \[2, 24\]"),
+        ("z", r"encoder must return .*; got str"),
+        (torch.full((2, 24), torch.nan), "encoder must return finite latent vectors; got a NaN or infinite number"),
+    ],
+    ids=["shape", "integers", "text", "nan"],
+)
+def test_what_an_encoder_must_return(answer: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        invert(_dcgan(), _foreign(2), encoder=lambda _: answer, **QUICK)

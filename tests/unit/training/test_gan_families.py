@@ -204,4 +204,6 @@ def test_pictures_fewer_than_a_batch_are_refused() -> None:
 
 def test_the_recipes_are_those_of_the_default_settings_where_they_say_nothing() -> None:
     assert RECIPES["dcgan"] == GANSettings()
-    assert all(getattr(settings, "mixing", 0.0) == (0.9 if "style" in name else 0.0) for name, settings in RECIPES.items())
+    assert all(
+        getattr(settings, "mixing", 0.0) == (0.9 if "style" in name else 0.0) for name, settings in RECIPES.items()
+    )

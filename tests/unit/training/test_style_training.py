@@ -14,7 +14,11 @@ from generators.training.families import FAMILIES, build_networks
 from generators.training.growth import Growth
 from generators.training.networks import TrainedGenerator
 
-STYLED = [name for name in FAMILIES if isinstance(build_networks(tiny(name))["generator"].generator, StyleGenerator)]
+STYLED = [
+    name
+    for name in FAMILIES
+    if isinstance(build_networks(tiny(name), Noise.classes)["generator"].generator, StyleGenerator)
+]
 styled = pytest.mark.parametrize("architecture", STYLED)
 GROWN = Growth(16, 1.0)
 
