@@ -1,11 +1,13 @@
-"""Compare the losses on points in the plane: how many modes of a mixture each covers, over several seeds.
+"""Compare losses and techniques on points in the plane: how many modes of a mixture each covers, over several seeds.
 
-    python examples/compare_losses.py --out runs/losses                  # 2 mixtures x 5 losses x 3 seeds: an hour
-    python examples/compare_losses.py --out runs/losses --only-table     # from finished runs
+    python examples/compare_losses.py --out runs/losses                # 2 mixtures x 9 configurations x 3 seeds: hours
+    python examples/compare_losses.py --out runs/losses --only-table   # from finished runs
 
 All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of real
-points; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. The result is
-printed as a Markdown table. Rerun the command to resume a stopped comparison.
+points; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. Techniques are
+added to the logistic loss, one at a time. egan takes as many steps of the discriminator as the logistic loss; in each,
+the generator has three children of one step. The result is printed as a Markdown table. Rerun the command to resume a
+stopped comparison.
 """
 
 from __future__ import annotations
@@ -38,20 +40,24 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "penalty_weight": 0.1,
         "drift_weight": 0.0,
     },
+    "feature-matching": {"loss": "logistic", "feature_matching": True},
+    "minibatch": {"loss": "logistic", "minibatch_kernels": 8},
+    "historical-averaging": {"loss": "logistic", "historical_averaging": 0.01},
+    "egan": {"loss": "logistic", "architecture": "egan", "discriminator_turns": 1, "fitness_gamma": 1.0},
 }
-"""Settings that differ from the common ones, by loss."""
+"""Settings that differ from the common ones, by loss or technique."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Compare the losses on points in the plane.
+    """Compare losses and techniques on points in the plane.
 
     Args:
         out: Folder of the runs.
         images: Real points shown to each run.
         seeds: Number of seeds of each configuration.
         mixtures: Names of the mixtures.
-        losses: Names of the losses.
+        losses: Names of the losses and techniques.
         only_table: Print the table of finished runs without training.
     """
 
@@ -67,7 +73,7 @@ def make_settings(loss: str, seed: int, images: int) -> GANSettings:
     """Return the settings of a run."""
     changes: dict[str, Any] = {"loss": loss} | CONFIGURATIONS[loss]
     common = replace(
-        cast(GANSettings, RECIPES["gan"]),
+        cast(GANSettings, RECIPES[changes.get("architecture", "gan")]),
         resolution=1,
         width=128,
         max_width=128,
@@ -79,6 +85,7 @@ def make_settings(loss: str, seed: int, images: int) -> GANSettings:
         resident=False,
         bf16=False,
         gray=False,
+        augmentation=(),
         seed=seed,
     )
     return replace(common, **changes)

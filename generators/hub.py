@@ -32,6 +32,7 @@ from .architectures.stylegan import StyleGAN
 from .architectures.stylegan2 import StyleGAN2
 from .architectures.stylegan2_bilinear import BilinearStyleGAN2
 from .architectures.stylegan3 import StyleGAN3
+from .architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .importers import import_checkpoint
 from .importers.files.checkpoint import is_own
 
@@ -53,6 +54,8 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         StyleGAN,
         StyleGAN2,
         StyleGAN3,
+        VirtualNormDCGAN,
+        VirtualNormMLP,
     )
 }
 ENCODER = "encoder."

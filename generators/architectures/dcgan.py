@@ -70,7 +70,13 @@ class DCGANDiscriminator(nn.Module):
             stages += [*([nn.BatchNorm2d(after)] if norm == "batch" else []), nn.LeakyReLU(0.2)]
         stages.append(nn.Conv2d(width * 2 ** (depth - 1), 1, 4, 1, 0))
         self.stages = nn.Sequential(*stages)
+        self.num_features = width * 2 ** (depth - 1)
         self.apply(_initialize)
+
+    def features(self, images: Float[Tensor, "batch channel H W"]) -> Float[Tensor, "batch unit 4 4"]:
+        """Return the activations of the last hidden layer."""
+        activations: Tensor = self.stages[:-1](images)
+        return activations
 
     def forward(self, images: Float[Tensor, "batch channel H W"]) -> Float[Tensor, " batch"]:
         """Return logits, float ``[batch]``, positive for images that look real."""

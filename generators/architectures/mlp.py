@@ -89,6 +89,12 @@ class MLPDiscriminator(nn.Module):
             layers += [nn.Linear(before, units), nn.LeakyReLU(SLOPE)]
             before = units
         self.stages = nn.Sequential(*layers, nn.Linear(before, 1))
+        self.num_features = before
+
+    def features(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch unit"]:
+        """Return the activations of the last hidden layer."""
+        activations: Tensor = self.stages[:-1](images[:, : self.channels])
+        return activations
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, " batch"]:
         """Return logits, float ``[batch]``: positive for images that look real."""

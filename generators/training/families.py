@@ -14,11 +14,14 @@ from ..architectures.base import LayeredGenerator
 from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
 from ..architectures.encoder import Encoder
+from ..architectures.minibatch import MinibatchDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.vaegan import FeatureDiscriminator
+from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
+from .evolution_settings import EvolutionSettings
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
 from .variational_settings import VAEGANSettings, VAESettings
@@ -45,19 +48,35 @@ class Family:
 
 
 def _mlp(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
-    return MLP(settings.resolution, settings.width, settings.max_width, settings.z_dim, settings.gray)
+    kind = VirtualNormMLP if settings.virtual_batch_norm else MLP
+    return kind(settings.resolution, settings.width, settings.max_width, settings.z_dim, settings.gray)
 
 
 def _mlp_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
-    return MLPDiscriminator(settings.resolution, settings.width, settings.max_width, settings.gray)
+    judge = MLPDiscriminator(settings.resolution, settings.width, settings.max_width, settings.gray)
+    return _with_minibatch(judge, settings)
 
 
 def _dcgan(settings: TrainingSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
-    return DCGAN(settings.resolution, settings.width, settings.z_dim)
+    kind = VirtualNormDCGAN if getattr(settings, "virtual_batch_norm", False) else DCGAN
+    return kind(settings.resolution, settings.width, settings.z_dim)
 
 
 def _dcgan_discriminator(settings: GANSettings, _classes: tuple[str, ...]) -> nn.Module:
-    return DCGANDiscriminator(settings.resolution, settings.width, settings.discriminator_norm)
+    judge = DCGANDiscriminator(settings.resolution, settings.width, settings.discriminator_norm)
+    return _with_minibatch(judge, settings)
+
+
+def _with_minibatch(judge: MLPDiscriminator | DCGANDiscriminator, settings: GANSettings) -> nn.Module:
+    return MinibatchDiscriminator(judge, settings.minibatch_kernels) if settings.minibatch_kernels else judge
+
+
+def _egan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    return (_mlp if settings.resolution == 1 else _dcgan)(settings, classes)
+
+
+def _egan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    return (_mlp_discriminator if settings.resolution == 1 else _dcgan_discriminator)(settings, classes)
 
 
 def _cgan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
@@ -155,6 +174,18 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             "VAE-GAN (Larsen et al. 2016), whose encoder learns from the discriminator's features",
             VAEGANSettings(architecture="vaegan", width=32, warm_up_images=15_000, resident=True),
             {"generator": _dcgan, "encoder": _encoder, "discriminator": _feature_discriminator},
+        ),
+        "egan": Family(
+            "E-GAN (Wang et al. 2018), whose generators evolve by three losses; a DCGAN, or perceptrons for points",
+            EvolutionSettings(
+                architecture="egan",
+                resolution=32,
+                batch_size=32,
+                discriminator_turns=3,
+                augmentation=("translation",),
+                resident=True,
+            ),
+            {"generator": _egan, "discriminator": _egan_discriminator},
         ),
         "progan": Family(
             "ProGAN (Karras et al. 2018), which grows from small images",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -21,6 +22,12 @@ GROWING = frozenset({"progan", "stylegan"})
 """Architectures that can begin with small images."""
 BOUNDED = frozenset({"gan", "progan", "stylegan", "stylegan2"})
 """Architectures whose layers have at most ``max_width`` units."""
+TECHNIQUES: Mapping[str, tuple[str, ...]] = {
+    "feature_matching": ("gan", "dcgan"),
+    "minibatch_kernels": ("gan", "dcgan", "egan"),
+    "virtual_batch_norm": ("gan", "dcgan", "egan"),
+}
+"""Architectures that have a technique, by its setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,9 @@ class TrainingSettings:
         check_settings(self, self.RANGES)
         for name in ("resident", "bf16", *self.SWITCHES):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} (--{name}) must be True or False; got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} (--{name.replace('_', '-')}) must be True or False; got {getattr(self, name)!r}"
+                )
         if self.resolution not in (sizes := self.sizes):
             raise ValueError(
                 f"resolution (--resolution) must be one of {', '.join(map(str, sizes))} for {self.architecture}; "
@@ -165,6 +174,16 @@ class GANSettings(TrainingSettings):
         start_resolution: Height and width of the images that a growing network begins with; None does not grow.
         hold_images: Images shown at each resolution but the last after it has been faded in.
         fade_images: Images during which a new resolution is faded in.
+        feature_matching: Train the generator to match the mean of the discriminator's last hidden layer over real
+            images, in place of its loss; in the architectures gan and dcgan.
+        minibatch_kernels: Kernels of minibatch discrimination, by which the discriminator sees how similar the images
+            of a batch are (100 in the paper); 0 omits it. In the architectures gan, dcgan and egan.
+        label_smoothing: What the discriminator's target for real images lacks of 1 (0.1 in the paper), with the losses
+            logistic and minimax.
+        historical_averaging: Weight of the squared distance of each network's weights from their mean over the past;
+            0 omits it.
+        virtual_batch_norm: Normalize each generated image by a fixed reference batch and itself in place of its batch,
+            in the architectures gan, dcgan and egan.
 
     Raises:
         ValueError: If a number is out of range; the message names the setting, its range and its option.
@@ -188,6 +207,11 @@ class GANSettings(TrainingSettings):
     start_resolution: int | None = None
     hold_images: int = 0
     fade_images: int = 0
+    feature_matching: bool = False
+    minibatch_kernels: int = 0
+    label_smoothing: float = 0.0
+    historical_averaging: float = 0.0
+    virtual_batch_norm: bool = False
 
     RANGES: ClassVar[dict[str, Range]] = TrainingSettings.RANGES | {
         "max_width": Range(1, 8192, whole=True),
@@ -201,9 +225,12 @@ class GANSettings(TrainingSettings):
         "mixing": Range(0, 1),
         "hold_images": Range(0, whole=True),
         "fade_images": Range(0, whole=True),
+        "minibatch_kernels": Range(0, 1024, whole=True),
+        "label_smoothing": Range(0, 0.5),
+        "historical_averaging": Range(0),
     }
 
-    SWITCHES: ClassVar[tuple[str, ...]] = ("gray",)
+    SWITCHES: ClassVar[tuple[str, ...]] = ("gray", "feature_matching", "virtual_batch_norm")
 
     def __post_init__(self) -> None:
         check_choice(self.loss, Loss, "loss")
@@ -223,6 +250,7 @@ class GANSettings(TrainingSettings):
                 f"{self.max_width}"
             )
         self._check_growth()
+        self._check_techniques()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -240,6 +268,21 @@ class GANSettings(TrainingSettings):
         """Return the learning rate of a network at the start."""
         own = self.discriminator_learning_rate if network == "discriminator" else None
         return self.learning_rate if own is None else own
+
+    def _check_techniques(self) -> None:
+        """Check that the architecture and the loss have the techniques that are switched on."""
+        for name, architectures in TECHNIQUES.items():
+            if getattr(self, name) and self.architecture not in architectures:
+                raise ValueError(
+                    f"{name} (--{name.replace('_', '-')}) needs one of the architectures {', '.join(architectures)}; "
+                    f"got {self.architecture}"
+                )
+        if self.label_smoothing and self.loss not in ("logistic", "minimax"):
+            raise ValueError(f"label_smoothing (--label-smoothing) needs the loss logistic or minimax; got {self.loss}")
+        if self.virtual_batch_norm and self.resolution == 1:
+            raise ValueError(
+                "virtual_batch_norm (--virtual-batch-norm) needs images; the generator of points has no norm"
+            )
 
     def _check_growth(self) -> None:
         if self.start_resolution is None:

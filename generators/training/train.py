@@ -17,6 +17,8 @@ from gandissect.storage.runs import train
 
 from ..hub import LAST
 from .engine import Evaluate, TrainingTask, decay_at
+from .evolution import EvolutionTask
+from .evolution_settings import EvolutionSettings
 from .gan import GANTask
 from .settings import GANSettings, TrainingSettings
 from .vae import VAETask
@@ -27,6 +29,7 @@ TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
     GANSettings: GANTask,
     VAESettings: VAETask,
     VAEGANSettings: VAEGANTask,
+    EvolutionSettings: EvolutionTask,
 }
 """The training task of each class of settings."""
 

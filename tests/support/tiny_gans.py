@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from generators.training import RECIPES, GANSettings, make_task
+from generators.training import RECIPES, GANSettings, TrainingSettings, make_task
 from generators.training.draws import Draws
 from generators.training.engine import TrainingTask
 from generators.training.families import build_networks
@@ -53,12 +53,20 @@ class Stops(Noise):
         return super().batch(indices, rng)
 
 
+def count_reads(settings: TrainingSettings) -> int:
+    """Return how often a step of a training reads pictures."""
+    endless = Stops(10**6)
+    make_task(settings, endless, device="cpu").step(0)
+    return 10**6 - endless.left
+
+
 def tiny(architecture: str, /, **changes: Any) -> Any:
     """Return an architecture's recipe at 16 px, eight images a step, growing where it can: 8 px for two steps, then
     16 px, faded in during four, and so on up to the resolution, which is trained for two steps alone."""
     small = {"resolution": 16, "width": 4, "max_width": 8, "z_dim": 6, "mapping_depth": 2}
     doublings = (changes.get("resolution", 16) // 8).bit_length() - 1
     run = {"batch_size": 8, "images": 16 + 48 * max(1, doublings), "r1_every": 3, "resident": False, "bf16": False}
+    run |= {"discriminator_turns": 1}
     growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
     recipe = RECIPES[architecture]
     known = {field.name for field in fields(recipe)}

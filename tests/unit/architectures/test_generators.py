@@ -28,6 +28,7 @@ from generators.architectures.stylegan import StyleGAN
 from generators.architectures.stylegan2 import StyleGAN2
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.architectures.stylegan3 import StyleGAN3
+from generators.architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:
@@ -61,6 +62,8 @@ GENERATORS = {
     "cgan32 gray": lambda: _seeded(lambda: ConditionalDCGAN(32, 4, 6, ["cat", "dog"], gray=True, drawn=["dog"])),
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
+    "dcgan16 virtual norm": lambda: _seeded(lambda: VirtualNormDCGAN(size=16, width=4, z_dim=6)),
+    "gan8 virtual norm": lambda: _seeded(lambda: VirtualNormMLP(size=8, width=4, max_width=8, z_dim=6)),
     "fastgan128": lambda: _seeded(lambda: _stronger(FastGAN(z_dim=6, units=[6, 5, 4, 4, 4, 3]))),
     "lightweight16": lambda: _seeded(
         lambda: _stronger(LightweightGAN(z_dim=6, units=[6, 5, 4], attention=[2], head_dim=2))

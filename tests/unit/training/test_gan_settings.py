@@ -31,6 +31,9 @@ LIMITS = {  # least and greatest value, and the nearest that are out of range
     "clip_weights": (1e-9, 10, 0, math.inf),
     "penalty_weight": (0, 1e9, -1e-9, math.inf),
     "drift_weight": (0, 1e9, -1e-9, math.inf),
+    "minibatch_kernels": (0, 1024, -1, 0.5),
+    "label_smoothing": (0, 0.5, -1e-9, 0.51),
+    "historical_averaging": (0, 1e9, -1e-9, math.inf),
     "discriminator_turns": (1, 10**6, 0, 1.5),
     "seed": (-(10**20), 10**20, 1.5, "7"),
 }

@@ -222,7 +222,7 @@ def test_what_is_no_source_of_pictures_or_no_settings_is_named(tmp_path: Path) -
 def test_an_unknown_recipe_is_named_with_those_that_exist() -> None:
     for name in ("infogan", 0):
         with pytest.raises(
-            KeyError, match=f"unknown architecture '?{name}'?; .*gan, dcgan, progan, stylegan, stylegan2"
+            KeyError, match=f"unknown architecture '?{name}'?; .*gan, dcgan, .*progan, stylegan, stylegan2"
         ):
             RECIPES[name]
     assert "infogan" not in RECIPES
