@@ -63,7 +63,7 @@ class MinibatchDiscrimination(nn.Module):
     def _distances(self, features: Tensor) -> Float[Tensor, "batch batch kernel"]:
         vectors = torch.einsum("nf,dfk->dnk", features, self.directions)
         vectors = vectors * (self.log_scales.exp() / self.directions.norm(dim=1))[:, None]
-        distances = FAR * torch.eye(len(features), device=features.device)[:, :, None]
+        distances = FAR * torch.eye(len(features), dtype=torch.float32, device=features.device)[:, :, None]
         for vector in vectors:  # one dimension at a time is faster than their sum over a larger tensor
             distances = distances + (vector[:, None] - vector[None]).abs()
         return distances

@@ -88,16 +88,15 @@ class ReferenceStage(nn.Sequential):
 
 
 class VirtualNormGenerator(LayeredGenerator):
-    """A generator whose stages have virtual batch norm."""
+    """A generator whose stages have virtual batch norm; subclasses draw the ``reference`` batch, rows of ``z``."""
 
     reference: Float[Tensor, "row z"]
 
     def add_virtual_norm(self) -> None:
-        """Replace every batch norm, and draw the reference batch."""
+        """Replace every batch norm."""
         for name, stage in self._stages[:-1]:
             assert isinstance(stage, nn.Sequential)
             setattr(self, name, ReferenceStage(stage))
-        self.register_buffer("reference", torch.randn(NUM_REFERENCES, self.z_dim))
 
     def context(self, z: Latent) -> list[Moments | None]:  # noqa: ARG002
         """Return the reference batch's moments in each stage; hooks and forced units do not see that batch."""
@@ -137,6 +136,7 @@ class VirtualNormDCGAN(VirtualNormGenerator, DCGAN):
     def __init__(self, size: int = 64, width: int = 64, z_dim: int = 128) -> None:
         super().__init__(size, width, z_dim)
         self.add_virtual_norm()
+        self.register_buffer("reference", torch.randn(NUM_REFERENCES, z_dim))
 
 
 class VirtualNormMLP(VirtualNormGenerator, MLP):
@@ -162,3 +162,4 @@ class VirtualNormMLP(VirtualNormGenerator, MLP):
     ) -> None:
         super().__init__(size, width, max_width, z_dim, gray)
         self.add_virtual_norm()
+        self.register_buffer("reference", torch.randn(NUM_REFERENCES, z_dim))

@@ -153,8 +153,9 @@ class EvolutionTask(GANTask):
         self.population.members = [child.member for child in survivors]
         self._restore(0)
         self.observe_history("generator", moment)
-        mutations = [child.mutation for child in survivors]
-        shares = {f"survived_{name}": torch.tensor(mutations.count(name) / len(mutations)) for name in MUTATIONS}
+        kinds = [child.mutation for child in survivors]
+        fitness = survivors[0].figures["fitness"]
+        shares = {f"survived_{name}": fitness.new_tensor(kinds.count(name) / len(kinds)) for name in MUTATIONS}
         return {**survivors[0].figures, **shares}
 
     def make_fakes(self, rows: Tensor, moment: Moment) -> Tensor:
