@@ -52,7 +52,7 @@ class Options:
             raise ValueError(f"--columns must be 1 or more; got {self.columns}")
         if recipe.num_samples > MAX_SAMPLES:
             raise ValueError(f"a recipe must have at most {MAX_SAMPLES} samples; got {recipe.num_samples}")
-        generator = load_generator(self.generator or recipe.generator.name, self.device)
+        generator = load_generator(self.generator or recipe.model, self.device)
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()

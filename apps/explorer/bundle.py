@@ -1,10 +1,13 @@
-"""Precompute the results that ship with the explorer: ``python -m apps.explorer.bundle``.
+"""Precompute the results that ship with the explorer: ``python -m apps.explorer.bundle [GENERATOR ...]``.
 
 For the first layer shown of each bundled generator: its dissection, without pictures, in ``bundled/``, and the effects
 of its single units in ``bundled/effects/``.
 """
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
 
 import generators
 import segmenters
@@ -18,9 +21,13 @@ from .visit import first_layer
 NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50
 
 
-def make_bundle() -> None:
-    """Write a dissection and unit effects for each bundled generator."""
-    for name in generators.names():
+def make_bundle(names: Sequence[str]) -> None:
+    """Write a dissection and unit effects for bundled generators.
+
+    Args:
+        names: Names of the generators.
+    """
+    for name in names:
         generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
         dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
@@ -31,4 +38,4 @@ def make_bundle() -> None:
 
 
 if __name__ == "__main__":
-    make_bundle()
+    make_bundle(sys.argv[1:] or generators.names())

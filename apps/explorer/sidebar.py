@@ -8,9 +8,10 @@ import streamlit as st
 
 import generators
 from gandissect import Generator
+from gandissect.core.protocols import as_conditional
 
-from .background.resources import escape, load_generator, shorten
-from .state import GENERATOR, LAYER, SEGMENTER
+from .background.resources import escape, load_class, load_generator, shorten
+from .state import ALL_CLASSES, CLASS, GENERATOR, LAYER, SEGMENTER
 from .visit import first_layer
 
 
@@ -28,7 +29,7 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     with st.sidebar:
         st.markdown("### gandissect\nInspect and edit the units of a GAN.")
         name = st.selectbox("Generator", names, format_func=shorten, key=GENERATOR, bind="query-params")
-        generator = load_generator(name, settings.device)
+        generator = _choose_class(name, load_generator(name, settings.device), settings.device)
         options = segmenter_options(name, settings)
         segmenter = st.selectbox("Segmenter", options, format_func=shorten, key=SEGMENTER, bind="query-params")
         layers = list(generator.layers)
@@ -37,6 +38,14 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
         info = generator.layers[layer]
         st.caption(f"{info.units} units on a grid of {info.height} x {info.width}")
     return generator, segmenter, layer
+
+
+def _choose_class(name: str, generator: Generator, device: str) -> Generator:
+    """Let the visitor choose a class, where there are classes; return the generator that draws from it."""
+    if (conditional := as_conditional(generator)) is None:
+        return generator
+    chosen = st.selectbox("Class", [ALL_CLASSES, *conditional.classes], key=CLASS, bind="query-params")
+    return generator if chosen == ALL_CLASSES else load_class(name, device, chosen)
 
 
 def generator_names(settings: argparse.Namespace) -> list[str]:

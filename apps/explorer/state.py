@@ -11,7 +11,11 @@ from typing import Any
 import streamlit as st
 
 GENERATOR, SEGMENTER, LAYER, SEED, PICTURE = "generator", "segmenter", "layer", "seed", "picture"
+CLASS = "class"
 """Keys of the sidebar's widgets, which are also the parameters of the URL."""
+
+ALL_CLASSES = "all"
+"""Choice of the class under which pictures of all classes are shown."""
 
 STRIP = "strip"
 """Key of the strip of pictures; its trigger ``picked`` is the number of the clicked picture."""

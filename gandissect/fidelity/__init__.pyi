@@ -1,5 +1,6 @@
 from .classes import (
     ClassAccuracy as ClassAccuracy,
+    Judge as Judge,
     count_classes as count_classes,
     measure_class_accuracy as measure_class_accuracy,
 )

@@ -68,9 +68,15 @@ class Recipe(Displayed):
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
         """Return a recipe for a generator with edits, and with the classes that the generator draws from."""
-        conditional = as_conditional(generator)
-        classes = () if conditional is None or conditional.drawn == conditional.classes else conditional.drawn
-        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits), classes)
+        identity, classes = NetworkId.of(generator), drawn_classes(generator)
+        return Recipe(identity, seed, start, num_samples, tuple(edits), classes)
+
+    @property
+    def model(self) -> str:
+        """Name of the generator without the classes that it draws from, which is that of a file or bundled model."""
+        return (
+            self.generator.name.removesuffix(f" of {', '.join(self.classes)}") if self.classes else str(self.generator)
+        )
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Generate the edited images, float32 ``[num_samples, 3, H, W]``.
@@ -155,6 +161,12 @@ class Recipe(Displayed):
         samples = f"samples {self.start} to {self.start + self.num_samples - 1}"
         samples += f" of {', '.join(self.classes)}" if self.classes else ""
         return f"{self.generator}: {edits}, {samples}, seed={self.seed}"
+
+
+def drawn_classes(generator: Generator) -> tuple[str, ...]:
+    """Return the names of the classes that a generator draws from, or none if it draws from all or has none."""
+    conditional = as_conditional(generator)
+    return () if conditional is None or conditional.drawn == conditional.classes else conditional.drawn
 
 
 def _parse(text: str) -> Recipe:

@@ -34,6 +34,7 @@ from .spaces import (
     Capabilities as Capabilities,
     as_w as as_w,
     capabilities as capabilities,
+    hold_class as hold_class,
     on_shell as on_shell,
     truncated_w as truncated_w,
     truncated_z as truncated_z,

@@ -192,9 +192,20 @@ def shared_class(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Ten
         names = dict.fromkeys(conditional.classes[index] for index in classes.argmax(1).tolist())
         raise ValueError(
             f"a path of {generator.name} moves the noise and holds the class; got latent vectors of the classes "
-            f"{', '.join(names)}; draw all of them from one class (classes, --classes)"
+            f"{', '.join(names)}; draw all from one class (--classes, sample_z), or use latent.hold_class"
         )
     return classes[:1]
+
+
+def hold_class(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:
+    """Return latent vectors with the class of the first one; unchanged where there are no classes.
+
+    Args:
+        generator: Generator of the latent vectors.
+        z: Latent vectors, ``[batch, z_dim]``, one or more.
+    """
+    noise, classes = split_row(generator, z)
+    return torch.cat([noise, classes[:1].expand(len(z), -1)], dim=1)
 
 
 def check_latents(generator: Generator, latents: Latents) -> None:

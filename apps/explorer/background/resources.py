@@ -13,6 +13,7 @@ from torch import Tensor
 import generators
 from gandissect import Dissection, Generator, Segmenter, UnitSet
 from gandissect.causal.values import quantile_table
+from gandissect.core.protocols import as_conditional
 
 from ..levels import LEVELS
 from ..networks import FORWARD_SLOTS
@@ -27,6 +28,11 @@ MAX_CHARACTERS = 800
 def load_generator(name: str, device: str) -> Generator:
     """Load a generator once for all visitors, and again when its files change."""
     return _load_generator(name, device, identify_files(name))
+
+
+def load_class(name: str, device: str, chosen: str) -> Generator:
+    """Load a generator that draws from one of its classes, once for all visitors."""
+    return _load_class(name, device, identify_files(name), chosen)
 
 
 def load_segmenter(name: str, device: str) -> Segmenter:
@@ -51,6 +57,14 @@ def _load_generator(name: str, device: str, files: Hashable) -> Generator:  # no
     generator = generators.load(name, device)
     len(generator.layers)  # computed on first use: do it here, before two visitors do it concurrently
     return generator
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _load_class(name: str, device: str, files: Hashable, chosen: str) -> Generator:
+    conditional = as_conditional(_load_generator(name, device, files))
+    if conditional is None:
+        raise ValueError(f"{name} has no classes")
+    return conditional.of_classes(chosen)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the segmenter")

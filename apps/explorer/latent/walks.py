@@ -20,6 +20,7 @@ from gandissect.latent import (
     as_w,
     capabilities,
     closed_form_directions,
+    hold_class,
     label_direction,
     mix_styles,
     move,
@@ -56,8 +57,9 @@ def parse_numbers(text: str) -> tuple[int, ...]:
 
 
 def walk_through(generator: Generator, seed: int, numbers: Sequence[int], space: str, *, closed: bool) -> Walk:
-    """Return the walk through some pictures of a seed."""
+    """Return the walk through some pictures of a seed; where there are classes, it stays in the first one's."""
     z = torch.cat([generator.sample_z(1, seed, number) for number in numbers]).to(generator.device)
+    z = hold_class(generator, z)
     return Walk(generator, z, space, closed=closed)
 
 

@@ -73,7 +73,7 @@ def format_command(recipe: Recipe, *, bundled: bool) -> str:
         recipe: Recipe to render.
         bundled: Whether the generator is bundled, so that its name suffices.
     """
-    where = "" if bundled else f" --generator {shlex.quote(recipe.generator.name)}"
+    where = "" if bundled else f" --generator {shlex.quote(recipe.model)}"
     return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
 
 
@@ -90,7 +90,7 @@ def cells(rows, columns, chosen):
     region[chosen] = 1
     return region.view(rows, columns)
 
-G = generators.load({recipe.generator.name!r})
+G = generators.load({recipe.model!r}){_format_classes(recipe)}
 z = G.sample_z({recipe.num_samples}, seed={recipe.seed}, start={recipe.start})
 edits = [
 {lines}]
@@ -98,6 +98,10 @@ with torch.inference_mode():
     images = generate(G, z, edits)
 save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 """
+
+
+def _format_classes(recipe: Recipe) -> str:
+    return f".of_classes({', '.join(map(repr, recipe.classes))})" if recipe.classes else ""
 
 
 def make_sheet(unchanged: Float[Tensor, "batch 3 H W"], edited: Float[Tensor, "batch 3 H W"]) -> bytes:

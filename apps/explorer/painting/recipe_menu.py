@@ -9,11 +9,13 @@ from torch import Tensor
 import generators
 from gandissect import Recipe
 from gandissect.core import NetworkId
+from gandissect.core.protocols import as_conditional
+from gandissect.interventions.recipe import drawn_classes
 
-from ..background.resources import escape, load_generator
+from ..background.resources import escape, load_class, load_generator
 from ..networks import fingerprint_of
 from ..picker import MAX_NUMBER
-from ..state import GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
+from ..state import ALL_CLASSES, CLASS, GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
 from ..visit import Visit, parse_settings
 from .pending import accept_strokes
 from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
@@ -53,7 +55,7 @@ def show_menu(recipe: Recipe, before: Float[Tensor, "1 3 H W"], after: Float[Ten
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
             st.code(format_python(recipe), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as shell commands"):
-            bundled = recipe.generator.name in generators.names()
+            bundled = recipe.model in generators.names()
             st.code(format_command(recipe, bundled=bundled), "bash", height=320)
 
 
@@ -73,9 +75,13 @@ def open_recipe() -> None:
         return
     try:
         recipe = read_recipe(file.getvalue())
-        name = recipe.generator.name if recipe.generator.name in generators.names() else st.session_state[GENERATOR]
+        name = recipe.model if recipe.model in generators.names() else st.session_state[GENERATOR]
         generator = load_generator(name, parse_settings().device)
         check_fits(recipe, generator)
+        if len(recipe.classes) > 1:
+            raise ValueError(f"the explorer shows one class or all; got {', '.join(recipe.classes)}")
+        if recipe.classes:
+            generator = load_class(name, parse_settings().device, recipe.classes[0])
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(
                 f"seed and start must be in [0, {MAX_NUMBER}] in the explorer; got {recipe.seed} and {recipe.start}"
@@ -83,7 +89,8 @@ def open_recipe() -> None:
     except (KeyError, ValueError, OSError) as error:
         st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
-    go_to({GENERATOR: name, SEED: recipe.seed, PICTURE: recipe.start})
+    chosen = {CLASS: recipe.classes[0] if recipe.classes else ALL_CLASSES} if as_conditional(generator) else {}
+    go_to({GENERATOR: name, **chosen, SEED: recipe.seed, PICTURE: recipe.start})
     accept_strokes()  # strokes painted before the recipe was opened
     painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
     first = painting.history.next_number
@@ -98,4 +105,11 @@ def open_recipe() -> None:
 def make_recipe(visit: Visit, painting: Painting) -> Recipe:
     """Return the recipe of the strokes on a visit's picture."""
     edits = tuple(stroke.edit for stroke in painting.history.now if stroke.on)
-    return Recipe(NetworkId(visit.generator.name, painting.fingerprint), visit.seed, visit.number, 1, edits)
+    return Recipe(
+        NetworkId(visit.generator.name, painting.fingerprint),
+        visit.seed,
+        visit.number,
+        1,
+        edits,
+        drawn_classes(visit.generator),
+    )

@@ -68,6 +68,7 @@ def test_a_recipe_remembers_the_classes_that_its_samples_were_drawn_from(tmp_pat
     again = Recipe.load(path)
     assert again.classes == ("dog", "owl")
     assert "of dog, owl" in repr(again)
+    assert (again.generator.name, again.model) == ("cgan of dog, owl", "cgan")
     for generator in (some, whole, whole.of_classes("cat")):
         assert torch.equal(again.generate(generator), images), generator.name
     with pytest.raises(ValueError, match="the recipe belongs to cgan of dog, owl with"):
