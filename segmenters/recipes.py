@@ -70,7 +70,7 @@ def camvid(data: Path | str, split: str, like: ImageSource, size: int = 160) -> 
     return remap(photos, like.concepts, CAMVID_AS_STREETS)
 
 
-def digits(data: Path | str, num_steps: int = 3000, seed: int = 3) -> TrainingRecipe:
+def digits(data: Path | str, num_steps: int = 1200, seed: int = 3) -> TrainingRecipe:
     """Return the recipe of ``unet-digits``: the ink of each digit, learned from half of MNIST's test set.
 
     The other half is what ``cgan-digits32`` learned from, so that the segmenter never saw those pictures.

@@ -74,9 +74,8 @@ class Recipe(Displayed):
     @property
     def model(self) -> str:
         """Name of the generator without the classes that it draws from, which is that of a file or bundled model."""
-        return (
-            self.generator.name.removesuffix(f" of {', '.join(self.classes)}") if self.classes else str(self.generator)
-        )
+        name = self.generator.name
+        return name.removesuffix(f" of {', '.join(self.classes)}") if self.classes else name
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Generate the edited images, float32 ``[num_samples, 3, H, W]``.

@@ -15,6 +15,7 @@ from apps.explorer.latent import walks
 
 SMALL = ("--segmenter", "palette")
 ARCHITECTURES = {
+    "cgan": lambda: generators.ConditionalDCGAN(size=16, width=8, noise_dim=5, classes=["cat", "dog"]),
     "dcgan": lambda: generators.DCGAN(size=16, width=8, z_dim=5),
     "stylegan": lambda: generators.StyleGAN(size=16, width=8, z_dim=6),
     "progan": lambda: generators.ProGAN(size=16, width=8, z_dim=6),
