@@ -37,7 +37,7 @@ from gandissect.stats import Estimate
 from gandissect.storage import atomic_path, load_tensors, read_json, sha256_file, write_text
 from generators.hub import FORMAT, VERSION
 from generators.training.families import FAMILIES
-from generators.training.settings import GANSettings
+from generators.training.settings import TrainingSettings
 from segmenters.datasets import open_pictures
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,8 @@ MAX_BYTES = 16 * 10**6
 METRICS = "metrics.jsonl"
 SHARES = ("precision", "recall", "density", "coverage", "nearest_ratio")
 LOGITS = ("logit_learned", "logit_held_out")
-TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN"}
+BOUND = ("elbo", "bits_per_dim", "divergence", "reconstruction_mse", "active_units")
+TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN", "vae": "VAE", "vaegan": "VAE-GAN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,11 @@ LARGE_DCGAN = "--resolution 128 --width 48 --images 1000000 --decay-from 0.7 --r
 CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"
 GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
+PLAIN_SCENES = replace(SCENES, more="")
+AUTOENCODER_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
+
 CPU_MODELS: Mapping[str, Model] = {
+    "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 60000", AUTOENCODER_SNAPSHOTS),
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
     "stylegan-scenes64": Model("stylegan", SCENES, LONG + SLOW_GROWTH, CPU_SNAPSHOTS),
@@ -210,11 +215,12 @@ def parse_training(arguments: str, options: Options, root: Path) -> train_genera
     return replace(run, out=root / run.out, device=options.device, resume=True)
 
 
-def count_half_precision_bytes(settings: GANSettings) -> int:
-    """Return the size of a generator's weights in half precision, in bytes."""
+def count_half_precision_bytes(settings: TrainingSettings) -> int:
+    """Return the size of the weights of a generator and its encoder, if it has one, in half precision, in bytes."""
+    builds = FAMILIES[settings.architecture].networks
     with torch.device("meta"):
-        generator = FAMILIES[settings.architecture].networks["generator"](settings, ())
-    return 2 * sum(value.numel() for value in generator.state_dict().values())
+        networks = [builds[name](settings, ()) for name in ("generator", "encoder") if name in builds]
+    return 2 * sum(value.numel() for network in networks for value in network.state_dict().values())
 
 
 def check_fits(name: str, num_bytes: int) -> None:
@@ -347,11 +353,11 @@ def _compare_with_real(generated: Estimate, real: Estimate) -> dict[str, float]:
 
 
 def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the entries of a card about overfitting and the choice of the snapshot."""
-    logits = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
+    """Return the entries of a card about overfitting, an autoencoder's bound, and the choice of the snapshot."""
+    own = {key: round(snapshot.figures[key], 3) for key in (*LOGITS, *BOUND) if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
     chosen = f"at {seen:,} of {images:,} images, the nearest of {snapshot.num_measured} to the held-out pictures"
-    return {**logits, "snapshot": chosen}
+    return {**own, "snapshot": chosen}
 
 
 def name_machine(device: str) -> str:

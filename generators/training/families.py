@@ -165,14 +165,12 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
         ),
         "vae": Family(
             "variational autoencoder (Kingma & Welling 2013), whose decoder is a DCGAN",
-            VAESettings(
-                architecture="vae", width=32, learning_rate=1e-3, beta1=0.9, warm_up_images=15_000, resident=True
-            ),
+            VAESettings(architecture="vae", width=32, z_dim=32, learning_rate=1e-3, beta1=0.9),
             {"generator": _dcgan, "encoder": _encoder},
         ),
         "vaegan": Family(
             "VAE-GAN (Larsen et al. 2016), whose encoder learns from the discriminator's features",
-            VAEGANSettings(architecture="vaegan", width=32, warm_up_images=15_000, resident=True),
+            VAEGANSettings(architecture="vaegan", width=32, z_dim=64),
             {"generator": _dcgan, "encoder": _encoder, "discriminator": _feature_discriminator},
         ),
         "egan": Family(
