@@ -3,8 +3,8 @@
     python examples/compare_losses.py --out runs/losses                # 2 mixtures x 9 configurations x 3 seeds: hours
     python examples/compare_losses.py --out runs/losses --only-table   # from finished runs
 
-All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of real
-points; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. Techniques are
+All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of generator
+steps; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. Techniques are
 added to the logistic loss, one at a time. egan takes as many steps of the discriminator as the logistic loss; in each,
 the generator has three children of one step. The result is printed as a Markdown table. Rerun the command to resume a
 stopped comparison.
@@ -54,7 +54,8 @@ class Options:
 
     Args:
         out: Folder of the runs.
-        images: Real points shown to each run.
+        images: Real points shown to a run with one turn of the critic per step; a run with more turns is shown
+            proportionally more, so that all runs take the same number of generator steps.
         seeds: Number of seeds of each configuration.
         mixtures: Names of the mixtures.
         losses: Names of the losses and techniques.
@@ -62,7 +63,7 @@ class Options:
     """
 
     out: Path
-    images: int = 2_000_000
+    images: int = 1_000_000
     seeds: int = 3
     mixtures: tuple[str, ...] = tuple(MIXTURES)
     losses: tuple[str, ...] = tuple(CONFIGURATIONS)
@@ -88,7 +89,8 @@ def make_settings(loss: str, seed: int, images: int) -> GANSettings:
         augmentation=(),
         seed=seed,
     )
-    return replace(common, **changes)
+    settings = replace(common, **changes)
+    return replace(settings, images=images * settings.discriminator_turns)
 
 
 def measure_run(path: Path, source: Points) -> ModeCoverage:
@@ -129,7 +131,7 @@ def main() -> None:
                 folder = options.out / f"{mixture}-{loss}-{seed}"
                 settings = make_settings(loss, seed, options.images)
                 if not options.only_table:
-                    train_generator(settings, source, folder, snapshot_images=options.images // 4, device="cpu")
+                    train_generator(settings, source, folder, snapshot_images=settings.images // 4, device="cpu")
                 coverages.append(measure_run(folder, source))
             print(format_row(mixture, loss, coverages), flush=True)
 
