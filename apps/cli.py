@@ -193,7 +193,7 @@ def _format_overview() -> str:
         [
             f"usage: {PROGRAM} COMMAND [OPTIONS]",
             "",
-            "Dissect GANs: see what each unit does, prove it, and use it.",
+            "Dissect GANs: see what each unit represents, test what it causes, and use it.",
             "",
             "commands:",
             *lines,

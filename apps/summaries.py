@@ -38,10 +38,10 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
     if any(layer.chance is None for layer in dissection):
         print(
             f"{num_samples} sample{'s' * (num_samples != 1)} cannot rule out chance, so no unit counts as matching; "
-            f"use {ENOUGH_SAMPLES} or more"
+            f"use at least {ENOUGH_SAMPLES}"
         )
     elif num_samples < ENOUGH_SAMPLES:
-        print(f"{num_samples} samples are too few to rule out chance; use {ENOUGH_SAMPLES} or more")
+        print(f"{num_samples} samples are too few to rule out chance; use at least {ENOUGH_SAMPLES}")
     print(f"report: {report}")
 
 

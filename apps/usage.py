@@ -86,19 +86,19 @@ def _format_section(lines: Sequence[str]) -> str:
 _VALUES = {
     r"^Missing value for argument '([^']+)'\. Expected 1 values?\.?": r"\1 needs a value",
     r"^Error parsing settings[\w.]*: ": "",
-    r"^Error parsing (\S+): invalid literal for int\(\) with base 10: ": r"\1 must be a whole number; got ",
+    r"^Error parsing (\S+): invalid literal for int\(\) with base 10: ": r"\1 must be an integer; got ",
     r"^Error parsing (\S+): could not convert string to float: ": r"\1 must be a number; got ",
     r"^Error parsing (\S+): no type matching \{None\}\|INT could be instantiated from \[(.*?)\]\. .*": (
-        r"\1 must be a whole number or None; got \2"
+        r"\1 must be an integer or None; got \2"
     ),
     r"^Error parsing (\S+): no type matching INT could be instantiated from \[(.*?)\]\. .*": (
-        r"\1 must be a whole number; got \2"
+        r"\1 must be an integer; got \2"
     ),
     r"^Error parsing (\S+): no type matching FLOAT could be instantiated from \[(.*?)\]\. .*": (
         r"\1 must be a number; got \2"
     ),
     r"^Error parsing (\S+): Could not find valid parse for arguments: \[(.*)\]": (  # text is always valid
-        r"\1 must be numbers separated by spaces (whole numbers for INT); got \2"
+        r"\1 must be numbers separated by spaces (integers for INT); got \2"
     ),
 }
 """Patterns of the messages of Python and tyro about invalid values, and their replacements."""

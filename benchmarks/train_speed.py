@@ -1,4 +1,4 @@
-"""How many images per second does a training see? ``python benchmarks/train_speed.py``.
+"""How many images per second does a training run see? ``python benchmarks/train_speed.py``.
 
 Each architecture's `GANTask.step` is compared with a plain implementation of the same training. Networks, losses,
 batches, augmentation, R1, weight averaging and the order of operations are the same, but the plain version runs in
@@ -59,7 +59,7 @@ class Options:
 
 
 class PlainTask:
-    """A plain implementation of a training.
+    """A plain implementation of a training run.
 
     Args:
         settings: Settings of the training: full resolution, ``logistic`` or ``hinge`` loss, no clipping, no decay.

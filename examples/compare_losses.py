@@ -115,10 +115,10 @@ def format_row(mixture: str, loss: str, coverages: list[ModeCoverage]) -> str:
 
 
 def main() -> None:
-    """Complete the trainings and print the table."""
+    """Complete the training runs and print the table."""
     logging.basicConfig(level=logging.WARNING)
     options = tyro.cli(Options)
-    print("| mixture | loss | modes with 20 points or more | points within 3 sd of a mode | KL from uniform, nats |")
+    print("| mixture | loss | modes with at least 20 points | points within 3 sd of a mode | KL from uniform, nats |")
     print("|---|---|---|---|---|")
     for mixture in options.mixtures:
         source = Points(mixture)

@@ -49,7 +49,7 @@ def draw_hero(folder: Path) -> None:
 def pick_samples(
     z: Float[Tensor, "batch z"], generator: generators.LayeredGenerator, segmenter: segmenters.UNetSegmenter
 ) -> Float[Tensor, "count z"]:
-    """Return the latent vectors of the first samples in which the concept covers at least 3 % of the pixels."""
+    """Return the latent vectors of the first samples in which the concept covers at least 3% of the pixels."""
     index = [concept.name for concept in segmenter.concepts].index(CONCEPT)
     shares = (segmenter(generator(z)) == index).float().mean((1, 2))
     return z[(shares >= 0.03).nonzero()[:COUNT, 0]]

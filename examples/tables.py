@@ -54,7 +54,7 @@ def main(options: Options) -> None:
 
 
 def list_effects(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
-    """Yield one row per causal effect, in percentage points with 95 % intervals."""
+    """Yield one row per causal effect, in percentage points with 95% intervals."""
     for folder in folders:
         paths = [path for path in sorted(folder.glob("*.safetensors")) if not path.stem.endswith("-curves")]
         for effect in sorted(map(CausalEffect.load, paths), key=lambda effect: -effect.ace):

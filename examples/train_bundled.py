@@ -6,7 +6,7 @@
     python examples/train_bundled.py progan-streets64 --data-root DATA --only-card     # from the training so far
 
 Each training writes ``generators/weights/NAME.safetensors``, ``docs/NAME.png`` and its tables in
-``generators/cards.toml``. Rerun the command to continue a stopped training; finished trainings are not repeated.
+``generators/cards.toml``. Rerun the command to continue a stopped training run; finished runs are not repeated.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ STREETS = TrainingPictures(
     data="DATA/outdoor/buildings DATA/outdoor/street DATA/labelmefacade@train",
     segmenter="unet-streets",
     shows="streets and facades",
-    dataset="5,037 photographs: outdoor/buildings and outdoor/street minus 5 % held out by a hash of the name "
+    dataset="5,037 photographs: outdoor/buildings and outdoor/street minus 5% held out by a hash of the name "
     "(Intel image classification set), labelmefacade train",
     license="research use only: trained on photographs under non-commercial or unclear terms",
 )
@@ -231,7 +231,7 @@ def check_fits(name: str, num_bytes: int) -> None:
     """
     if num_bytes > MAX_BYTES:
         raise ValueError(
-            f"{name} must take {MAX_BYTES / 1e6:.0f} MB or less; got {num_bytes / 1e6:.1f} MB; reduce max_width "
+            f"{name} must take at most {MAX_BYTES / 1e6:.0f} MB; got {num_bytes / 1e6:.1f} MB; reduce max_width "
             "(dcgan: width)"
         )
 

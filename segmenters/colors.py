@@ -9,7 +9,7 @@ def index_color(index: int) -> tuple[int, int, int]:
     """Return the color of the ``index``-th concept; consecutive concepts differ strongly in hue.
 
     Args:
-        index: Index of the concept, 0 or more.
+        index: Index of the concept, at least 0.
 
     Returns:
         Red, green and blue, each from 0 to 255.

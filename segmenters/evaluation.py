@@ -115,7 +115,7 @@ def confusion_matrix(
     Args:
         truth: True labels, int64, any shape; labels outside ``0 .. num_concepts - 1`` are ignored.
         predicted: Predicted labels, int64, the same shape; -1 where no concept is predicted.
-        num_concepts: Number of concepts, 1 or more.
+        num_concepts: Number of concepts, at least 1.
 
     Returns:
         Pixel counts, int64 ``[num_concepts, num_concepts + 1]``; the last column counts predictions of -1.

@@ -14,7 +14,7 @@ from .torchvision import NETWORKS, PREFIX, load_torchvision
 from .unet import UNetSegmenter
 
 LAST = "segmenter.safetensors"
-"""Name of the file that a training writes into its folder."""
+"""Name of the file that a training run writes into its folder."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "segmenter")
 names = CARD_INDEX.names
@@ -27,7 +27,7 @@ def load(name_or_path: str | Path, device: str = "auto") -> Segmenter:
     """Load a segmenter.
 
     Args:
-        name_or_path: Bundled name (`names`), path of a ``.safetensors`` file, folder of a training (its
+        name_or_path: Bundled name (`names`), path of a ``.safetensors`` file, training folder (its
             ``segmenter.safetensors``), ``"palette"`` (the eight corners of the color cube), or ``"torchvision:NAME"``.
         device: Device to compute on; ``"auto"`` is CUDA if available, else MPS if available, else the CPU.
 

@@ -61,7 +61,7 @@ class PaletteSegmenter:
         if len({concept.color for concept in concepts}) < len(concepts):
             raise ValueError("concepts must have distinct colors; two share one")
         if max_distance is not None and not max_distance >= 0:
-            raise ValueError(f"max_distance must be 0 or more, or None; got {max_distance}")
+            raise ValueError(f"max_distance must be at least 0, or None; got {max_distance}")
         self.name, self.concepts, self.max_distance = name, tuple(concepts), max_distance
         settings = {"concepts": [asdict(concept) for concept in concepts], "max_distance": max_distance}
         self.fingerprint = hash_tensors({}, {"palette": settings})

@@ -1,4 +1,4 @@
-"""Color label maps, and write the grids of pictures, ground truth and predictions of a training."""
+"""Color label maps, and write the grids of pictures, ground truth and predictions of a training run."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ CAMVID_AS_STREETS: Mapping[str, str | tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
-    """Settings and pictures of a training.
+    """Settings and pictures of a training run.
 
     Args:
         settings: Training settings.

@@ -37,7 +37,7 @@ Precision = Literal["bfloat16", "float32"]
 
 @dataclass(frozen=True, slots=True)
 class SegmenterSettings:
-    """Settings that define a training together with its pictures.
+    """Settings that, together with the pictures, define a training run.
 
     Args:
         num_steps: Total number of steps, which the learning rate's schedule spans.
@@ -50,7 +50,7 @@ class SegmenterSettings:
         balance: Exponent of the inverse frequency that weights a concept in the cross-entropy; 0 weights all pixels
             equally, 1 all concepts.
         ema_half_life: Half-life of the averaged weights, which are the ones saved, in images.
-        precision: Precision of the computation: ``bfloat16`` is mixed precision, ``float32`` is not.
+        precision: Precision of the computation: bfloat16 (mixed precision) or float32.
         architecture: Architecture of the network.
         augmentation: Random augmentation of the training pictures.
     """
@@ -289,7 +289,7 @@ def train_segmenter(
 
 
 def _identify(settings: SegmenterSettings, sources: Sequence[ImageSource], held_out: ImageSource) -> dict[str, Any]:
-    """Return the JSON values that identify a training."""
+    """Return the JSON values that identify a training run."""
     return {
         "settings": settings.to_json(),
         "sources": [source.name for source in sources],
@@ -315,8 +315,8 @@ def _adopt(identity: dict[str, Any], saved: dict[str, Any], _steps_done: int) ->
     old, new = saved.get("settings"), identity["settings"]
     if isinstance(old, dict) and saved | {"settings": old | {"num_steps": new["num_steps"]}} == identity != saved:
         raise ValueError(
-            f"a training of {old.get('num_steps')} steps cannot continue with {new['num_steps']}, because its learning "
-            "rate follows a cosine that spans num_steps (--num-steps); train in another folder (--out)"
+            f"a training run of {old.get('num_steps')} steps cannot continue with {new['num_steps']}, since its "
+            "learning rate follows a cosine that spans num_steps (--num-steps); train in another folder (--out)"
         )
     return saved
 
@@ -335,7 +335,7 @@ _LABELED = "labeled pictures, such as segmenters.datasets.open_source(FOLDER, 16
 
 def _check_sources(sources: Sequence[ImageSource], held_out: ImageSource) -> None:
     if not sources:
-        raise ValueError("a training needs at least one source of labeled pictures")
+        raise ValueError("a training run needs at least one source of labeled pictures")
     for source in sources:
         if source.concepts != held_out.concepts or not source.concepts:
             raise ValueError(

@@ -51,8 +51,7 @@ class UNetArchitecture:
         channels = self.decoder_channels
         if not isinstance(channels, Sequence) or not 3 <= len(channels) <= 5 or any(n not in _UNITS for n in channels):
             raise ValueError(
-                "decoder_channels (--decoder-channels) must be three to five whole numbers in [1, 1024]; "
-                f"got {channels!r}"
+                f"decoder_channels (--decoder-channels) must be three to five integers in [1, 1024]; got {channels!r}"
             )
         if self.input_size is not None and (
             self.input_size not in Range(1, 4096, whole=True) or self.input_size % self.stride

@@ -18,7 +18,7 @@ from gandissect.storage import check_new_file
 from ..figures import save_figure
 
 FORMATS = ("png", "pdf", "svg")
-HEADS = ("model", "layer", "units", "interpretable", "share", "95 % interval", "concepts", "most units")
+HEADS = ("model", "layer", "units", "interpretable", "share", "95% interval", "concepts", "most units")
 NUM_NAMED = 3
 """Number of concepts of each category that are named per layer."""
 
@@ -27,7 +27,7 @@ NUM_NAMED = 3
 class Options:
     """Compare dissections: interpretable units by model, layer and concept.
 
-    The dissections must share segmenter, quantile and number of samples. Compare the snapshots of one training, in
+    The dissections must share segmenter, quantile and number of samples. Compare the snapshots of one training run, in
     order, to see units emerge.
 
     Args:
@@ -85,7 +85,7 @@ def _format_table(comparison: Comparison) -> Iterator[str]:
 def _format_cells(record: dict[str, Any], concepts: Sequence[Concept]) -> tuple[str, ...]:
     """Return the cells of one layer, with its most frequent concepts by category if there are several categories."""
     share, low, high = (f"{100 * record[key]:.1f}" for key in ("share", "share_low", "share_high"))
-    numbers = (record["units"], record["interpretable"], f"{share} %", f"{low}-{high}", record["num_concepts"])
+    numbers = (record["units"], record["interpretable"], f"{share}%", f"{low}-{high}", record["num_concepts"])
     kinds = {concept.name: concept.category for concept in concepts}
     most = {kind: _list_concepts(record["units_by_concept"], kind, kinds) for kind in categories(concepts)}
     named = "; ".join(f"{kind}: {text}" if len(most) > 1 else text for kind, text in most.items() if text)

@@ -44,7 +44,7 @@ class Options:
             of these concepts.
         min_share: Share of the pixels at which a concept counts as present, for boundary; by default the directions
             predict the share itself.
-        layer: Layer whose activations are decomposed, for components; by default w is.
+        layer: Layer whose activations are decomposed, for components; by default, w is decomposed.
         in_z: Map components of a layer back to z.
         ws: Indices of the entries of ws to analyze and move, for sefa; by default all.
         find_samples: Number of latent vectors to find the directions on; by default 5,000 for components and 2,000 for

@@ -49,7 +49,7 @@ class Options:
             raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
         if self.columns < 1:
-            raise ValueError(f"--columns must be 1 or more; got {self.columns}")
+            raise ValueError(f"--columns must be at least 1; got {self.columns}")
         if recipe.num_samples > MAX_SAMPLES:
             raise ValueError(f"a recipe must have at most {MAX_SAMPLES} samples; got {recipe.num_samples}")
         generator = load_generator(self.generator or recipe.model, self.device)

@@ -33,7 +33,7 @@ class Options:
             present, else generator.safetensors); the page also offers the bundled ones.
         segmenter: Segmenter: a bundled name, "palette", a .safetensors file, or a training folder; by default the
             bundled one for the generator's kind of images.
-        dissection: Folder of a saved dissection; it is used for the networks it was made with.
+        dissection: Folder of a saved dissection; it is used only with the networks that it was computed from.
         data: Pictures that the generator was trained on, one or more of FOLDER or FOLDER@SPLIT, for the artifacts page;
             generators of scenes need none.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -112,7 +112,7 @@ class Options:
         from ..networks import load_generator, load_segmenter
 
         if self.num_samples < 1:
-            raise ValueError(f"--num-samples must be 1 or more; got {self.num_samples}")
+            raise ValueError(f"--num-samples must be at least 1; got {self.num_samples}")
         if not 1 <= self.port <= 65535:
             raise ValueError(f"--port must be 1 to 65535; got {self.port}")
         check_specs(self.data)

@@ -49,7 +49,7 @@ class Options:
     def run(self) -> None:
         """Print each value and its real-against-real baseline."""
         if self.num_sets < 2:
-            raise ValueError(f"num_sets must be 2 or more; got {self.num_sets}")
+            raise ValueError(f"num_sets must be at least 2; got {self.num_sets}")
         generator = load_generator(self.generator, self.device)
         network = self._load_network()
         train, held_out = open_with_held_out(

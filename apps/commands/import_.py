@@ -26,7 +26,8 @@ class Options:
         out: The .safetensors file to write, which every other command accepts; weights keep their precision.
         explain: Report what the file holds and what is recognized, assumed or missing, without writing anything.
         arch: JSON file with settings that the checkpoint lacks, such as {"strides": [1, 2, 2], "paddings": [0, 1, 1]}.
-        network: Network to import, named as --explain does, such as g_ema; by default the averaged generator.
+        network: Name of the network to import, as --explain lists it, such as g_ema; by default the averaged
+            generator.
         size: Height and width of the images, if the checkpoint lacks them; otherwise the size that it must have.
         overwrite: Replace an existing file.
         json: Print the results as JSON.
@@ -59,7 +60,7 @@ class Options:
 
     def _explain(self) -> None:
         if self.arch is not None or self.size is not None:
-            raise ValueError("--explain reports the file alone; leave out --arch and --size, which only --out uses")
+            raise ValueError("--explain reports the file alone; omit --arch and --size, which only --out uses")
         explanation = explain(self.file, self.network)
         print(json.dumps(explanation.record(), indent=1) if self.json else "\n".join(explanation.lines()))
 

@@ -51,7 +51,7 @@ class Options:
 
     Args:
         generator: Generator: a bundled name, a .safetensors file, or a training folder.
-        pictures: Samples to interpolate between, by their index in the seed's sequence: 2 or more, or 4 for a grid
+        pictures: Samples to interpolate between, by their index in the seed's sequence: at least 2, or 4 for a grid
             (upper left, upper right, lower left, lower right).
         out: PNG or GIF file to write; a GIF loops.
         grid: Fill a grid between four images.
@@ -62,7 +62,8 @@ class Options:
         num_frames: Number of images in a strip or a GIF, or along each side of a grid; by default there are 4 steps
             between images in a strip and 24 in a GIF, and a grid has 7 on each side.
         even: Choose the frames so that neighbors differ by equal amounts (root mean square of pixels).
-        truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
+        truncation_psi: Factor on the deviation of w from its mean, for StyleGANs: 1 for no truncation, 0 for the mean
+            itself.
         truncation_limit: Largest magnitude of an entry of z, for generators that do not normalize z.
         fps: Frames per second of a GIF, from 1 to 50; by default 20.
         path_length: Number of pairs of images to measure the perceptual path length over, in the same space; 0 does not
@@ -148,8 +149,8 @@ class Options:
             or len(self.pictures) < 2
             or (self.grid and len(self.pictures) != CORNERS)
         ):
-            number = "exactly 4 for a grid" if self.grid else "2 or more"
-            raise ValueError(f"--pictures must be indices of 0 or more, {number}; got {list(self.pictures)}")
+            number = "exactly 4" if self.grid else "at least 2"
+            raise ValueError(f"--pictures must be {number} nonnegative indices; got {list(self.pictures)}")
         max_count = isqrt(MAX_FRAMES) if self.grid else MAX_FRAMES
         if not 2 <= self._count <= max_count:
             noun = "images along each side of a grid" if self.grid else "frames"
@@ -157,13 +158,11 @@ class Options:
         if self.fps is not None and (not self._film or not 1 <= self.fps <= MAX_FPS):
             raise ValueError(f"--fps must be 1 to {MAX_FPS}, for a GIF only; got {self.fps} for {self.out}")
         if self.even and self.grid:
-            raise ValueError("--even spaces frames along a single path, which a grid lacks; leave out --even or --grid")
+            raise ValueError("--even spaces frames along a single path, which a grid lacks; omit --even or --grid")
         if self.path_length < 0 or self.path_length == 1:
-            raise ValueError(f"--path-length must be 2 pairs or more, or 0 for none; got {self.path_length}")
+            raise ValueError(f"--path-length must be at least 2 pairs, or 0 for none; got {self.path_length}")
         if self.path_length and (self.truncation_psi is not None or self.truncation_limit is not None):
-            raise ValueError(
-                "a path length needs untruncated latent vectors; leave out --path-length or the truncation"
-            )
+            raise ValueError("a path length needs untruncated latent vectors; omit --path-length or the truncation")
 
     def _draw_latents(self, generator: LayeredGenerator, space: str) -> Latents:
         """Return z, or w if truncated, of the images.
@@ -181,7 +180,7 @@ class Options:
         if self.truncation_psi is None:
             return z
         if space == "z":
-            raise ValueError("--truncation-psi acts on w, not z; leave out --truncation-psi or --space z")
+            raise ValueError("--truncation-psi acts on w, not z; omit --truncation-psi or --space z")
         return truncated_w(generator, z, self.truncation_psi)
 
     def _generate_frames(

@@ -166,7 +166,7 @@ class Options:
         for name, psnr in zip(names, inversion.psnr.tolist(), strict=True):
             print(f"{name}: {psnr:.1f} dB")
         for record in [] if lost is None else lost.records():
-            shares = f"{100 * record['picture']:.1f} % of the pixels, {100 * record['reconstruction']:.1f} %"
+            shares = f"{100 * record['picture']:.1f}% of the pixels, {100 * record['reconstruction']:.1f}%"
             print(f"{record['concept']}: {shares} in the reconstructions")
 
 

@@ -62,7 +62,8 @@ class Options:
             half. In a StyleGAN, a region swaps activations instead of styles.
         noise: Show the effect of the layers' noise on the images of the rows instead.
         seed: Seed of the latent vectors, as for gandissect sample.
-        truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
+        truncation_psi: Factor on the deviation of w from its mean, for StyleGANs: 1 for no truncation, 0 for the mean
+            itself.
         overwrite: Replace an existing file.
         device: Device to compute on: auto, cpu, cuda or mps.
         json: Print the results as JSON.
@@ -106,7 +107,7 @@ class Options:
         check_new_file(self.out, overwrite=self.overwrite)
         for name, indices in (("rows", self.rows), ("columns", self._columns)):
             if not 1 <= len(indices) <= MAX_PICTURES or min(indices) < 0:
-                raise ValueError(f"--{name} must be 1 to {MAX_PICTURES} indices of 0 or more; got {list(indices)}")
+                raise ValueError(f"--{name} must be 1 to {MAX_PICTURES} nonnegative indices; got {list(indices)}")
         left, top, right, bottom = self.region or RIGHT_HALF
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(
@@ -114,9 +115,7 @@ class Options:
                 f"got {self.region}"
             )
         if self.noise and (self.layers or self.region or self.columns is not None):
-            raise ValueError(
-                "--noise covers all layers and the whole image; leave out --layers, --region and --columns"
-            )
+            raise ValueError("--noise covers all layers and the whole image; omit --layers, --region and --columns")
 
     def _draw_latents(self, generator: LayeredGenerator, pictures: tuple[int, ...]) -> Latents:
         """Return w of the images if the generator has it, else z.

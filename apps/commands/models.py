@@ -46,7 +46,7 @@ def _quality(card: Card) -> str:
         return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']} held-out pictures"
     precision, recall = figures["precision"], figures["recall"]
     return (
-        f"Frechet distance {figures['frechet_distance']:.2f}, precision {precision['mean']:.2f}, "
+        f"Fréchet distance {figures['frechet_distance']:.2f}, precision {precision['mean']:.2f}, "
         f"recall {recall['mean']:.2f}; real against real {figures['real_against_real']:.2f}, "
         f"{precision['real']:.2f}, {recall['real']:.2f}; {figures['num_images']} held-out pictures"
     )

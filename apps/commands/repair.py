@@ -47,7 +47,7 @@ class Options:
     """Find the units behind unrealistic images, switch them off, and report the change.
 
     Units are ranked, and their number is chosen, on different images and against different real pictures from those of
-    the report. If the repair does not help, the report states it. Rerun the command to resume an interrupted repair
+    the report. If the repair does not help, the report states this. Rerun the command to resume an interrupted repair
     after its last finished step.
 
     Args:

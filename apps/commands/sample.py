@@ -32,7 +32,8 @@ class Options:
         start: Index of the first sample in the seed's sequence.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         columns: Number of images per row.
-        truncation_psi: Distance of w from its mean, for StyleGANs: 1 does not truncate, 0 is the mean itself.
+        truncation_psi: Factor on the deviation of w from its mean, for StyleGANs: 1 for no truncation, 0 for the mean
+            itself.
         truncation_cutoff: Number of layers to truncate, counted from the input; by default all.
         truncation_limit: Largest magnitude of an entry of z, for generators that do not normalize z.
         overwrite: Replace an existing file.
@@ -59,7 +60,7 @@ class Options:
         if not 1 <= self.num_samples <= 4096:
             raise ValueError(f"--num-samples must be 1 to 4096; got {self.num_samples}")
         if self.columns < 1 or self.start < 0:
-            raise ValueError(f"--columns must be 1 or more, --start 0 or more; got {self.columns}, {self.start}")
+            raise ValueError(f"--columns must be at least 1, --start at least 0; got {self.columns}, {self.start}")
         if self.truncation_cutoff is not None and self.truncation_psi is None:
             raise ValueError("--truncation-cutoff needs --truncation-psi, the strength of the truncation")
         if self.out.suffix.lower() != ".png":
@@ -94,6 +95,6 @@ class Options:
         if not capabilities(generator).has_w:
             raise ValueError(
                 f"{generator.name!r} is a {generator.architecture} and has no w to truncate; "
-                "leave out --truncation-psi, or use a stylegan or stylegan2"
+                "omit --truncation-psi, or use a stylegan or stylegan2"
             )
         return truncated_w(generator, z, self.truncation_psi, self.truncation_cutoff)

@@ -65,7 +65,7 @@ class Options:
         segmenter: Segmenter whose features measure the distance from held-out pictures at each snapshot: a bundled
             name, a .safetensors file, or a training folder; by default no distance is measured.
         snapshot_images: Number of images between snapshots; each writes a generator and a grid of samples.
-        checkpoint_images: Number of images between checkpoints; a killed training loses the progress since its last.
+        checkpoint_images: Number of images between checkpoints; a killed run loses the progress since its last one.
         resume: Continue from the checkpoint in the folder, if there is one; a larger --images extends the training.
         device: Device to compute on: auto, cpu, cuda or mps.
         json: Print a summary as JSON.

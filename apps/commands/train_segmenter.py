@@ -29,7 +29,7 @@ class Options:
         size: Height and width that pictures are resized to, in pixels.
         skip_broken: Skip unusable pictures, with a warning that names them.
         snapshot_every: Number of steps between snapshots; each is evaluated, and writes a segmenter and a grid.
-        checkpoint_every: Number of steps between checkpoints; a killed training loses the progress since its last.
+        checkpoint_every: Number of steps between checkpoints; a killed run loses the progress since its last one.
         resume: Continue from the checkpoint in the folder, if there is one.
         device: Device to compute on: auto, cpu, cuda or mps.
         json: Print a summary as JSON.

@@ -116,12 +116,12 @@ def find_repair(
         force_to: Value that the units are forced to: ``"zero"``, or each unit's ``"mean"``.
         method: Score to rank units by: ``"effect"``, the change of the distance when each unit alone is ablated, which
             takes minutes; ``"distance"`` or ``"realism"``, which are faster and measure association only.
-        num_samples: Number of images to rank units with, at least 20 per dimension of the features (1,280 for 64).
+        num_samples: Number of images to rank units on, at least 20 per dimension of the features (1,280 for 64).
         num_images: Number of images in each of the 4 sets to choose the number of units with.
-        num_sets: Number of sets of images to measure the repair with, 2 or more; with fewer than 5, intervals are wide.
+        num_sets: Number of sets of images to measure the repair on, at least 2; below 5, intervals are wide.
             The number of images in a set equals the number of held-out pictures.
         num_real: Maximum number of pictures of ``real`` to use.
-        num_held_out: Maximum number of held-out pictures to use, 8 or more.
+        num_held_out: Maximum number of held-out pictures to use, at least 8.
         seed: Seed of all images.
         folder: Folder that keeps the finished steps, from which the same repair resumes with the same result.
         overwrite: Start over if the folder contains the steps of another repair, or a damaged file.
@@ -231,7 +231,7 @@ def _check_numbers(num_samples: int, num_images: int, num_sets: int, num_real: i
         ("num_held_out", num_held_out, MIN_HELD_OUT),
     ):
         if number < least:
-            raise ValueError(f"{name} must be {least} or more; got {number}")
+            raise ValueError(f"{name} must be at least {least}; got {number}")
     for number in (num_samples, num_images, num_sets):
         check_num_samples(number)
 

@@ -71,9 +71,9 @@ def choose_num_units(
         seed: Seed of the latent vectors and of the random control units. The latent vectors differ from those of the
             ranking and of the measurement.
         force_to: Value that the units are forced to: ``zero``, or each unit's ``mean``.
-        num_images: Number of images in a set, 2 or more.
-        num_sets: Number of sets, 2 or more.
-        num_controls: Number of random orders of control units, 1 or more.
+        num_images: Number of images in a set, at least 2.
+        num_sets: Number of sets, at least 2.
+        num_controls: Number of random orders of control units, at least 1.
         progress: Show a progress bar.
 
     Returns:
@@ -90,7 +90,7 @@ def choose_num_units(
     _check_numbers(num_images, num_sets, num_controls)
     sizes = sorted({0, *(count for count in counts if count <= len(units))})
     if sizes[0] < 0:
-        raise ValueError(f"counts must be 0 or more; got {list(counts)}")
+        raise ValueError(f"counts must be at least 0; got {list(counts)}")
     ranked = [units.top(size) for size in sizes[1:]]
     controls = [_draw_controls(generator, unit_set, seed, num_controls) for unit_set in ranked]
     sample_seed, real = derive_seed(seed, "number of units"), Normal.of(yardstick.train)
@@ -145,8 +145,8 @@ def measure_repair(
         seed: Seed of the latent vectors and of the random control units. The latent vectors differ from those of the
             ranking and of the choice.
         force_to: Value that the units are forced to: ``zero``, or each unit's ``mean``.
-        num_sets: Number of sets of images, 2 or more; with fewer than 5, intervals are wide.
-        num_controls: Number of draws of random control units, 1 or more.
+        num_sets: Number of sets of images, at least 2; with fewer than 5, intervals are wide.
+        num_controls: Number of draws of random control units, at least 1.
         segmenter: Segmenter that measures the change of each concept's share, on the first 512 images; None skips
             this.
         progress: Show a progress bar.

@@ -5,7 +5,7 @@ real pictures, and so is the same number of random images:
 
     excess_u = d(top_u, real) - mean d(random, real),
 
-where ``d`` is the Frechet distance between features. A unit that is active where images go wrong has top images that
+where ``d`` is the Fréchet distance between features. A unit that is active where images go wrong has top images that
 are farther from real pictures than random images are. A second score is the rank correlation, over all images, of the
 unit's activation with the realism of the image (`neighbors.realism`), which is negative for such a unit.
 
@@ -94,7 +94,7 @@ def rank_artifact_units(
             dimension of the features.
         method: Score to rank by: ``distance`` (the excess) or ``realism`` (negative correlation), which are always
             computed, or ``effect``, which is computed only on request.
-        num_effect: Number of images that the effect is measured on, 16 or more.
+        num_effect: Number of images that the effect is measured on, at least 16.
         progress: Show a progress bar.
 
     Returns:
@@ -115,7 +115,7 @@ def rank_artifact_units(
         ... ).top(2)
         UnitSet(layer='layer2', units=(0, 4))
 
-    Source: Bau et al. 2019, Sec. 4.2; realism: Kynkaanniemi et al. 2019, Sec. 5.
+    Source: Bau et al. 2019, Sec. 4.2; realism: Kynkäänniemi et al. 2019, Sec. 5.
     """
     (ranking,) = rank_artifact_layers(
         generator,
@@ -153,7 +153,7 @@ def rank_artifact_layers(
         seed: Seed of the latent vectors and of the choice of random images.
         top_share: Share of the images that are a unit's top images, in (0, 1).
         method: Score to rank by: ``distance``, ``realism`` or ``effect``.
-        num_effect: Number of images that the effect is measured on, 16 or more.
+        num_effect: Number of images that the effect is measured on, at least 16.
         progress: Show progress bars.
 
     Returns:
@@ -202,7 +202,7 @@ def iter_rankings(
         seed: Seed of the latent vectors and of the choice of random images.
         top_share: Share of the images that are a unit's top images, in (0, 1).
         method: Score to rank by: ``distance``, ``realism`` or ``effect``.
-        num_effect: Number of images that the effect is measured on, 16 or more.
+        num_effect: Number of images that the effect is measured on, at least 16.
         progress: Show progress bars.
 
     Yields:
@@ -219,7 +219,7 @@ def iter_rankings(
         lookup(generator.layers, layer, "layer")
     check_choice(method, RankingMethod, "method")
     if num_effect < 2 * NUM_GROUPS:
-        raise ValueError(f"num_effect must be {2 * NUM_GROUPS} or more; got {num_effect}")
+        raise ValueError(f"num_effect must be at least {2 * NUM_GROUPS}; got {num_effect}")
     num_top = count_top(num_samples, top_share, yardstick.train.shape[1])
     sample_seed, in_order = derive_seed(seed, "artifact ranking"), [name for name in generator.layers if name in layers]
     source = LayerSampler(generator, tuple(in_order), sample_seed, BATCH, progress=progress)
@@ -258,7 +258,7 @@ def iter_rankings(
 
 
 def measure_floor(real: Float64[Tensor, "real feature"], count: int, seed: int) -> Estimate:
-    """Return the Frechet distance between ``count`` random real pictures, at most half of them, and the others.
+    """Return the Fréchet distance between ``count`` random real pictures, at most half of them, and the others.
 
     Args:
         real: Features of real pictures, ``[real, feature]``.
@@ -319,7 +319,7 @@ def count_top(num_samples: int, top_share: float, num_dims: int) -> int:
     if num_top < TOP_PER_DIM * num_dims:
         raise ValueError(
             f"features of {num_dims} dimensions need {TOP_PER_DIM * num_dims} top images; got {num_top}, the top "
-            f"{top_share:g} of {num_samples}; use {math.ceil(TOP_PER_DIM * num_dims / top_share)} samples or more "
+            f"{top_share:g} of {num_samples}; use at least {math.ceil(TOP_PER_DIM * num_dims / top_share)} samples "
             "(num_samples, --num-samples), or fewer held-out pictures (num_held_out, --num-held-out)"
         )
     return num_top

@@ -39,7 +39,7 @@ class ArtifactRanking(SavedResult, Tabular):
         num_dims: Length of a feature vector.
         seed: Seed of the whole measurement.
         sample_seed: Seed with which ``generator.sample_z`` draws the latent vectors.
-        distance: Frechet distance of each unit's top images from the real pictures, float64 ``[unit]``.
+        distance: Fréchet distance of each unit's top images from the real pictures, float64 ``[unit]``.
         realism: Rank correlation of activation with realism over images, -1 to 1, float64 ``[unit]``.
         varies: Whether the unit's peak activation differs between images, bool ``[unit]``.
         top_samples: The first of each unit's top images, int64 ``[unit, rank]``.

@@ -25,7 +25,7 @@ Verdict = Literal["helps", "as_random", "harms", "inconclusive"]
 """Conclusion from the measurement of a repair; see `Repair.verdict`."""
 
 SETS_TO_TELL = 5
-"""Minimum number of sets of images from which a lack of evidence means anything: with 2 sets, the 95 % interval reaches
+"""Minimum number of sets of images from which a lack of evidence means anything: with 2 sets, the 95% interval reaches
 12.7 standard errors to either side of the mean, with 5 sets 2.8."""
 
 FIGURES = (*(field.name for field in fields(Scores)), "worst_realism")
@@ -42,8 +42,8 @@ class RepairCurve(SavedResult, Tabular):
         ranked: Units in the order in which they are forced.
         force_to: Value that the units were forced to, ``zero`` or their ``mean``.
         counts: Numbers of units, in ascending order; the first is 0.
-        distance: Frechet distance, float64 ``[count, set]``.
-        control: Frechet distance with random units forced, in several orders, float64 ``[draw, count, set]``.
+        distance: Fréchet distance, float64 ``[count, set]``.
+        control: Fréchet distance with random units forced, in several orders, float64 ``[draw, count, set]``.
         floor: Distance between a random subset of the real pictures, as large as a set, and the rest of them.
         num_images: Number of images in a set.
         seed: Seed of the whole measurement.
@@ -169,7 +169,7 @@ class ConceptChanges(Tabular):
             raise ValueError("changes of concepts need at least 1 control")
 
     def records(self) -> list[dict[str, Any]]:
-        """Return a plain dict for each concept: share before, change with 95 % interval, and range of the control."""
+        """Return a plain dict for each concept: share before, change with 95% interval, and range of the control."""
         return [self._make_record(concept) for concept in self.concepts]
 
     def _make_record(self, concept: Concept) -> dict[str, Any]:
@@ -266,7 +266,7 @@ class Repair(SavedResult, Tabular):
 
     @property
     def verdict(self) -> Verdict:
-        """The conclusion from the 95 % interval of the change of the distance.
+        """The conclusion from the 95% interval of the change of the distance.
 
         ``helps``: the interval is below 0, and the mean is below that of every draw of random units; ``as_random``: the
         interval is below 0, but some draw of random units does as well; ``harms``: the interval is above 0;
@@ -298,7 +298,7 @@ class Repair(SavedResult, Tabular):
         units = count_units(len(self.units), self.units.layer)
         action = f"switching off {units}" if self.force_to == "zero" else f"forcing {units} to the mean"
         if self.verdict == "inconclusive" and self.num_sets < SETS_TO_TELL:
-            remedy = f"use {SETS_TO_TELL} or more (num_sets, --num-sets)"
+            remedy = f"use at least {SETS_TO_TELL} (num_sets, --num-sets)"
             return f"{self.num_sets} sets of images are too few to tell whether {action} helps; {remedy}"
         effects = {
             "helps": "helps",

@@ -126,7 +126,7 @@ def measure_concept_effects(
     _check_concepts(segmenter, names)
     layer = _check_units(generator, units, layer, optimize=optimize)
     if dissection is not None and (units is not None or optimize) and not curves:
-        raise ValueError("dissection must not be combined with units or optimize; leave out one or the other")
+        raise ValueError("dissection must not be combined with units or optimize; omit one or the other")
     if num_samples < 2 or num_units < 1:
         raise ValueError(f"num_samples must be at least 2 and num_units at least 1; got {num_samples} and {num_units}")
     check_num_samples(num_samples)
@@ -203,9 +203,9 @@ def _check_units(generator: Generator, units: UnitSet | None, layer: str | None,
     if units is not None and not isinstance(units, UnitSet):
         raise TypeError(f"units must be a UnitSet(layer, units); got {type(units).__name__}")
     if units is not None and optimize:
-        raise ValueError("units and optimize exclude each other; leave out one of them")
+        raise ValueError("units and optimize exclude each other; omit one of them")
     if units is not None and layer not in {None, units.layer}:
-        raise ValueError(f"layer must be that of the units, {units.layer!r}; got {layer!r}; leave layer out")
+        raise ValueError(f"layer must be that of the units, {units.layer!r}; got {layer!r}; omit layer")
     if layer is None and units is None and optimize:
         raise ValueError("optimize requires a layer; name the layer")
     named = layer if units is None else units.layer

@@ -104,7 +104,7 @@ def optimize_units(
         concept: Name of the concept.
         num_samples: Number of images, at least 8.
         seed: Seed of the latent vectors and of the places.
-        weight: Weight of ``|alpha|^2``, 0 or more.
+        weight: Weight of ``|alpha|^2``, at least 0.
         values: Values to force the units on to, one per unit of the layer; by default each unit's mean activation where
             the concept is present (`present_values`).
         progress: Show a progress bar.
@@ -126,7 +126,7 @@ def optimize_units(
     if not isinstance(segmenter, SoftSegmenter):
         raise TypeError(f"{segmenter.name} has no logits(images) to differentiate; use method 'effect' instead")
     if num_samples < BATCH or not weight >= 0:
-        raise ValueError(f"num_samples must be at least {BATCH} and weight 0 or more; got {num_samples} and {weight}")
+        raise ValueError(f"num_samples must be at least {BATCH} and weight at least 0; got {num_samples} and {weight}")
     info = lookup(generator.layers, layer, "layer")
     index = concept_index(segmenter.concepts, concept)
     all_units = UnitSet(layer, tuple(range(info.units)))

@@ -127,7 +127,7 @@ class CausalEffect(SavedResult, Tabular):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of `ace`, (low, high)."""
+        """95% confidence interval of `ace`, (low, high)."""
         half = Z_95 * self.stderr
         return self.ace - half, self.ace + half
 
@@ -149,7 +149,7 @@ class CausalEffect(SavedResult, Tabular):
         return (
             f"{len(units)} units of {units.layer} on {self.concept}: ACE {ace} of the pixels "
             f"(insertion {insertion}, ablation {ablation}); "
-            f"{100 * float(self.base.mean[row]):.2f} % of unchanged images are {self.concept}; "
+            f"{100 * float(self.base.mean[row]):.2f}% of unchanged images are {self.concept}; "
             f"{len(self.control.units)} random units {control}; n = {self.num_samples}"
         )
 
@@ -180,7 +180,7 @@ class CausalEffect(SavedResult, Tabular):
 
 
 def _format_percent(table: Shares, row: int) -> str:
-    return f"{100 * float(table.mean[row]):+.2f} ± {100 * Z_95 * float(table.stderr[row]):.2f} %"
+    return f"{100 * float(table.mean[row]):+.2f} ± {100 * Z_95 * float(table.stderr[row]):.2f}%"
 
 
 def drop_details(record: dict[str, Any]) -> dict[str, Any]:
@@ -312,7 +312,7 @@ class EffectCurves(SavedResult, Tabular):
 
     def __post_init__(self) -> None:
         if not self.counts or list(self.counts) != sorted(set(self.counts)) or self.counts[0] < 1:
-            raise ValueError(f"counts must be strictly ascending from 1 or more; got {self.counts}")
+            raise ValueError(f"counts must be strictly ascending and at least 1; got {self.counts}")
         if any(len(table.mean) != len(self.counts) for table in (*self.taken.values(), *self.control)):
             raise ValueError(f"every table must have {len(self.counts)} counts")
         if not self.control:

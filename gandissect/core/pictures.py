@@ -19,7 +19,7 @@ BATCH = 64
 def pick_evenly(pictures: Sized, limit: int) -> range:
     """Return the indices of at most ``limit`` evenly spaced pictures; ``limit`` is at least 1."""
     if limit < 1:
-        raise ValueError(f"the number of pictures must be 1 or more; got {limit}")
+        raise ValueError(f"the number of pictures must be at least 1; got {limit}")
     return range(0, len(pictures), max(1, -(-len(pictures) // limit)))
 
 

@@ -14,7 +14,7 @@ class Range:
     Args:
         low: Lower bound.
         high: Upper bound.
-        whole: Allow whole numbers only.
+        whole: Allow integers only.
         above: Exclude ``low`` itself.
         below: Exclude ``high`` itself.
     """
@@ -35,16 +35,16 @@ class Range:
         )
 
     def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
+        kind = "an integer" if self.whole else "a number"
         if math.isfinite(self.high):
             return f"{kind} in {'(' if self.above else '['}{self.low}, {self.high}{')' if self.below else ']'}"
         if math.isinf(self.low):
             return kind
-        return f"{kind} above {self.low}" if self.above else f"{kind}, {self.low} or more"
+        return f"{kind} above {self.low}" if self.above else f"{kind} of at least {self.low}"
 
 
 POSITIVE = Range(1, whole=True)
-"""Whole numbers of at least 1."""
+"""Integers of at least 1."""
 
 
 def check_number(name: str, value: object, allowed: Range) -> None:

@@ -23,44 +23,44 @@ def check_num_samples(num_samples: int) -> None:
     """Check that a number of samples is small enough to be drawn.
 
     Raises:
-        ValueError: If it is not a whole number, or is larger than `MAX_SAMPLES`.
+        ValueError: If it is not an integer, or is larger than `MAX_SAMPLES`.
     """
     _check_whole("num_samples", num_samples)
     if num_samples > MAX_SAMPLES:
-        raise ValueError(f"num_samples must be {MAX_SAMPLES:,} or less; got {num_samples:,}")
+        raise ValueError(f"num_samples must be at most {MAX_SAMPLES:,}; got {num_samples:,}")
 
 
 def check_seed(seed: int) -> int:
-    """Return a seed as a Python int, from a whole number of Python, NumPy or a one-element tensor.
+    """Return a seed as a Python int, from an integer of Python, NumPy or a one-element tensor.
 
     Args:
-        seed: Any whole number.
+        seed: Any integer.
 
     Raises:
-        ValueError: If the seed is not a whole number, such as 1.5, "7" or True.
+        ValueError: If the seed is not an integer, such as 1.5, "7" or True.
     """
     return _check_whole("seed", seed)
 
 
 def _check_whole(name: str, value: int) -> int:
-    """Return a whole number as a Python int, or raise ValueError."""
+    """Return an integer as a Python int, or raise ValueError."""
     if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-        raise ValueError(f"{name} must be a whole number; got {value!r}")
+        raise ValueError(f"{name} must be an integer; got {value!r}")
     try:
         return operator.index(value)
     except TypeError as error:  # an array, or a floating-point tensor
-        raise ValueError(f"{name} must be a whole number; got {value!r}") from error
+        raise ValueError(f"{name} must be an integer; got {value!r}") from error
 
 
 def derive_seed(seed: int, *stream: str | int) -> int:
     """Return a 63-bit seed that depends on all of the arguments and nothing else.
 
     Args:
-        seed: The user's seed, any whole number.
+        seed: The user's seed, any integer.
         stream: Purpose of the random numbers, e.g. ``("z", 17)``.
 
     Raises:
-        ValueError: If the seed is not a whole number.
+        ValueError: If the seed is not an integer.
     """
     text = repr((check_seed(seed), *stream)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
@@ -90,7 +90,7 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
         float32 ``[num_samples, z_dim]`` on CPU.
 
     Raises:
-        ValueError: If an argument is not a whole number or is out of range.
+        ValueError: If an argument is not an integer or is out of range.
 
     Examples:
         >>> import gandissect, torch
@@ -101,7 +101,7 @@ def sample_z(num_samples: int, z_dim: int, seed: int = 0, start: int = 0) -> Flo
     num_samples, start = _check_whole("num_samples", num_samples), _check_whole("start", start)
     if num_samples < 0 or z_dim < 1 or start < 0:
         raise ValueError(
-            f"num_samples and start must be 0 or more, and z_dim 1 or more; got {num_samples}, {start} and {z_dim}"
+            f"num_samples and start must be at least 0, and z_dim at least 1; got {num_samples}, {start} and {z_dim}"
         )
     seed = check_seed(seed)
     check_num_samples(num_samples)
@@ -126,7 +126,7 @@ def blocks(num_samples: int, size: int, start: int = 0) -> Iterator[range]:
     """
     if num_samples < 0 or size < 1 or start < 0:
         raise ValueError(
-            f"num_samples and start must be 0 or more, and size 1 or more; got {num_samples}, {start} and {size}"
+            f"num_samples and start must be at least 0, and size at least 1; got {num_samples}, {start} and {size}"
         )
     stop = start + num_samples
     while start < stop:

@@ -58,10 +58,10 @@ class Concept:
         has_names = isinstance(self.name, str) and isinstance(self.category, str)
         if not has_names or any(isinstance(n, bool) or not isinstance(n, int) for n in numbers):
             raise ValueError(
-                f"index and color of a concept must be whole numbers, and its name and category strings; got {self}"
+                f"index and color of a concept must be integers, and its name and category strings; got {self}"
             )
         if self.index < 0:
-            raise ValueError(f"the index of concept {self.name!r} must be 0 or more; got {self.index}")
+            raise ValueError(f"the index of concept {self.name!r} must be at least 0; got {self.index}")
         if not self.name or not self.category:
             raise ValueError(f"concept {self.index} must have a name and a category; got {self}")
         if len(self.color) != 3 or not all(0 <= c <= 255 for c in self.color):
@@ -136,7 +136,7 @@ class UnitSet:
         units: Channel indices without duplicates.
 
     Raises:
-        TypeError: If an index is not a whole number.
+        TypeError: If an index is not an integer.
         ValueError: If an index is negative or listed twice.
 
     Examples:
@@ -155,12 +155,12 @@ class UnitSet:
                 raise TypeError
             units = tuple(operator.index(unit) for unit in self.units)  # also NumPy and torch integers
         except TypeError as error:
-            raise TypeError(f"units of {self.layer!r} must be whole numbers; got {self.units!r}") from error
+            raise TypeError(f"units of {self.layer!r} must be integers; got {self.units!r}") from error
         object.__setattr__(self, "units", units)
         if len(set(self.units)) != len(self.units):
             raise ValueError(f"units of {self.layer!r} must not be listed more than once; got {self.units}")
         if any(unit < 0 for unit in self.units):
-            raise ValueError(f"units of {self.layer!r} must be channel indices, 0 or more; got {self.units}")
+            raise ValueError(f"units of {self.layer!r} must be nonnegative channel indices; got {self.units}")
 
     @staticmethod
     def check(units: object) -> None:

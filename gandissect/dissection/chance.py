@@ -1,6 +1,6 @@
 """Test whether units match concepts beyond chance, and estimate how precise each IoU is.
 
-A unit that is on at 1 % of all pixels overlaps some concept by chance; a unit that is on at the top of every image
+A unit that is on at 1% of all pixels overlaps some concept by chance; a unit that is on at the top of every image
 overlaps the sky. The null IoU measures both effects, because it pairs each unit's activations with the label maps of
 *other* samples: each sample exchanges label maps with its neighbor (`partner_of`). With samples in G groups g
 (`group_of`), the counts are
@@ -45,7 +45,7 @@ class IouEstimate:
 
     Args:
         iou: IoU, float64 ``[concept, unit]``, 0 to 1; 0 where the union is empty.
-        stderr: Standard error of the IoU over images, float64 ``[concept, unit]``, 0 or more.
+        stderr: Standard error of the IoU over images, float64 ``[concept, unit]``, nonnegative.
         low: Lower end of the confidence interval, float64 ``[concept, unit]``, 0 to ``iou``.
         high: Upper end of the confidence interval, float64 ``[concept, unit]``, ``iou`` to 1.
     """

@@ -1,7 +1,7 @@
 """Compare dissections: how many units of each layer are interpretable, and which concepts they match, in each model.
 
 A unit is interpretable if its IoU with its best concept is at least min_iou and beyond chance. If k of the n units of a
-layer are interpretable, the share p = k / n has the 95 % Wilson interval, which remains valid near 0 and 1:
+layer are interpretable, the share p = k / n has the 95% Wilson interval, which remains valid near 0 and 1:
 
     (p + z^2 / 2n  +-  z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),
 
@@ -63,7 +63,7 @@ class ComparedLayer(Displayed):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of the share, (low, high)."""
+        """95% confidence interval of the share, (low, high)."""
         return wilson_interval(self.interpretable, self.units)
 
     @property

@@ -60,7 +60,7 @@ def _show_bars(layer: LayerDissection) -> Iterator[str]:
 def _show_units(layer: LayerDissection, dissection: Dissection | None) -> str:
     """Return a table of the units of highest IoU, interpretable ones first; with pictures where there are some."""
     matches = sorted(layer.matches, key=lambda match: (not match.is_interpretable(), -match.iou))[:NUM_UNITS]
-    names = ["unit", "concept", "IoU", "95 % interval", "by chance"]
+    names = ["unit", "concept", "IoU", "95% interval", "by chance"]
     rows = [[match.unit, match.concept or "none", match.iou, *_describe_chance(match)] for match in matches]
     if dissection is None or not layer.top.samples.shape[1]:
         return draw_table(names, rows)

@@ -54,7 +54,7 @@ def dissect(
 
     A unit's activations are upsampled bilinearly to the size of the label map. The unit is on where its activation is
     strictly above its threshold ``t``. Of the unit's N values, at all pixels of all samples, at most ``quantile N``
-    exceed ``t``; unless values are tied, the shortfall is at most 0.1 % of N or a tenth of ``quantile N``, whichever is
+    exceed ``t``; unless values are tied, the shortfall is at most 0.1% of N or a tenth of ``quantile N``, whichever is
     less. All counts are exact for this ``t``. Then, over all pixels,
 
         IoU[c, u] = |on_u and c| / |on_u or c|,  0 if the union is empty.
@@ -66,11 +66,11 @@ def dissect(
         generator: Generator to dissect; everything runs on its device.
         segmenter: Segmenter for the generator's images.
         layers: Names of the layers to dissect, or one name; all layers if None.
-        num_samples: Number of samples, 1 or more; their indices are 0 to ``num_samples - 1``.
+        num_samples: Number of samples, at least 1; their indices are 0 to ``num_samples - 1``.
         seed: Seed of the latent vectors.
         quantile: Maximum share of all pixels where a unit is on, above 0 and below 1.
-        batch_size: Samples per batch, 1 or more; an odd number is rounded up, since samples are paired.
-        top_images: Number of top images to keep for each unit, 0 or more.
+        batch_size: Samples per batch, at least 1; an odd number is rounded up, since samples are paired.
+        top_images: Number of top images to keep for each unit, at least 0.
         padding: Values beyond the border of a layer's grid: ``"edge"`` repeats the border, ``"zeros"`` follows the
             convention of davidbau/dissect.
         curves: Also count at many thresholds, on a subset of the pixels, for `LayerDissection.curves` and the

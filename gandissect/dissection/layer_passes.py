@@ -43,7 +43,7 @@ def split_layers(plan: DissectionPlan, max_memory: float | None) -> list[tuple[s
         if need > max_memory:
             raise ValueError(
                 f"the counts of {name!r} take {need:.3g} GB, but max_memory is {max_memory} GB; raise max_memory, "
-                "leave the layer out, or use a segmenter with fewer concepts"
+                "omit the layer, or use a segmenter with fewer concepts"
             )
         if used + need > max_memory:
             passes.append(())

@@ -54,7 +54,7 @@ class UnitMatch:
         iou: IoU with the concept, 0 to 1.
         threshold: Activation above which the unit is on.
         null_iou: IoU with the label maps of other samples, 0 to 1; None if there are too few samples to estimate it.
-        iou_ci: 95 % confidence interval of the IoU over images, (low, high); None if there are too few samples.
+        iou_ci: 95% confidence interval of the IoU over images, (low, high); None if there are too few samples.
         beyond_chance: Whether the IoU is significantly above ``null_iou``; None if there are too few samples.
         q_value: Lowest false discovery rate, over all units and concepts of the layer, at which the IoU is
             significantly above ``null_iou``, 0 to 1; None if there are too few samples.
@@ -174,7 +174,7 @@ class LayerDissection(Tabular):
         Args:
             concept: Name of the concept.
             min_iou: Minimum IoU, 0 to 1.
-            top: Maximum number of units, 0 or more; None for all.
+            top: Maximum number of units, at least 0; None for all.
 
         Returns:
             The units in descending order of IoU; ties in the order of the units.
@@ -186,7 +186,7 @@ class LayerDissection(Tabular):
         if not 0 <= min_iou <= 1:
             raise ValueError(f"min_iou must be in [0, 1]; got {min_iou}")
         if top is not None and top < 0:
-            raise ValueError(f"top must be 0 or more; got {top}")
+            raise ValueError(f"top must be at least 0; got {top}")
         scores = self.iou[self.concept_index(concept)]
         order = torch.sort(scores, descending=True, stable=True).indices.tolist()
         units = [unit for unit in order if scores[unit] >= min_iou and scores[unit] > 0]

@@ -1,6 +1,6 @@
-"""Distances between two sets of features: the Frechet distance of fitted normal distributions, and the kernel distance.
+"""Distances between two sets of features: the Fréchet distance of fitted normal distributions, and the kernel distance.
 
-The Frechet distance compares means mu and covariances S,
+The Fréchet distance compares means mu and covariances S,
 
     d(x, y) = |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)),
 
@@ -11,10 +11,10 @@ a set,
     k(a, b) = (a.b / d + 1)^3,        MMD^2 = mean k(x_i, x_j) + mean k(y_i, y_j) - 2 mean k(x_i, y_j).
 
 It compares means, covariances and third moments. It is unbiased for any number of points and can therefore be negative,
-whereas the Frechet distance is biased upward for few points. The kernel depends on the origin: if the mean is far from
+whereas the Fréchet distance is biased upward for few points. The kernel depends on the origin: if the mean is far from
 0, it dominates the distance.
 
-Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. A1 (FID); Gretton et al. 2012, Lemma 6; Binkowski et al. 2018.
+Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. A1 (FID); Gretton et al. 2012, Lemma 6; Bińkowski et al. 2018.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ class Normal:
         return Normal(features.mean(dim=0), torch.cov(features.T).reshape(features.shape[1], -1))
 
     def distance(self, features: Float[Tensor, "sample feature"]) -> float:
-        """Return the Frechet distance to the normal distribution fitted to other features ``[n, d]``."""
+        """Return the Fréchet distance to the normal distribution fitted to other features ``[n, d]``."""
         other = Normal.of(features)
         return frechet_distance_of_moments(self.mean, self.covariance, other.mean, other.covariance)
 
 
 def frechet_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]) -> float:
-    """Return the Frechet distance between the normal distributions fitted to two sets of features.
+    """Return the Fréchet distance between the normal distributions fitted to two sets of features.
 
     Args:
         x: Features of one set, float ``[n, d]``, n at least 2.
         y: Features of the other set, float ``[m, d]``, m at least 2.
 
     Returns:
-        Distance in squared units of the features, 0 or more.
+        Distance in squared units of the features, nonnegative.
 
     Raises:
         ValueError: If the shapes do not match or a feature is not finite.
@@ -79,7 +79,7 @@ def frechet_distance_of_moments(
     mean_y: Float64[Tensor, " feature"],
     covariance_y: Float64[Tensor, "feature feature"],
 ) -> float:
-    """Return the Frechet distance between two normal distributions.
+    """Return the Fréchet distance between two normal distributions.
 
     ``Tr (S_x S_y)^(1/2)`` is computed as the trace of the square root of the symmetric matrix ``R S_y R`` with
     ``R R = S_x``, which is real.
@@ -91,7 +91,7 @@ def frechet_distance_of_moments(
         covariance_y: Covariance S_y of the other distribution, float64 ``[d, d]``.
 
     Returns:
-        Distance in squared units of the means, 0 or more.
+        Distance in squared units of the means, nonnegative.
 
     Raises:
         ValueError: If the shapes do not match or a covariance is not finite.
@@ -141,7 +141,7 @@ def kernel_distance(x: Float[Tensor, "n feature"], y: Float[Tensor, "m feature"]
     Raises:
         ValueError: If the shapes do not match or a feature is not finite.
 
-    Source: Binkowski et al. 2018; the standard error is the jackknife of Arvesen 1969.
+    Source: Bińkowski et al. 2018; the standard error is the jackknife of Arvesen 1969.
     """
     x, y = check_features(x, y, min_count=3)
     n, m = len(x), len(y)

@@ -38,7 +38,7 @@ def measure_modes(
     """Measure which modes of a mixture of Gaussians points cover.
 
     Args:
-        points: Points, float ``[point, axis]``, 1 or more.
+        points: Points, float ``[point, axis]``, at least 1.
         centers: Means of the modes, float ``[mode, axis]``.
         sigma: Standard deviation of every mode along each axis.
 

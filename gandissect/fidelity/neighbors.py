@@ -12,7 +12,7 @@ real pictures against real pictures.
 
 `realism` scores how far inside or outside the region of the real pictures a single picture is.
 
-Source: Kynkaanniemi et al. 2019, Sec. 2 and 5; Naeem et al. 2020, Sec. 3.
+Source: Kynkäänniemi et al. 2019, Sec. 2 and 5; Naeem et al. 2020, Sec. 3.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class DensityCoverage:
     """Density and coverage of generated pictures.
 
     Args:
-        density: Mean number of balls of real pictures that contain a generated picture, divided by k; 0 or more, about
-            1 if both sets come from the same distribution.
+        density: Mean number of balls of real pictures that contain a generated picture, divided by k; nonnegative,
+            about 1 if both sets come from the same distribution.
         coverage: Share of the balls of real pictures that contain a generated picture, 0 to 1.
     """
 
@@ -71,7 +71,7 @@ def precision_recall(
     Raises:
         ValueError: If the shapes do not match, a feature is not finite, or k is out of range.
 
-    Source: Kynkaanniemi et al. 2019, Sec. 2.
+    Source: Kynkäänniemi et al. 2019, Sec. 2.
     """
     real, fake = check_features(real, fake)
     fake_in_real, _ = _count_contents(real, _measure_radii(real, k), fake)
@@ -117,13 +117,13 @@ def realism(
         k: Rank of the neighbor that sets the radius of a ball, at least 1.
 
     Returns:
-        Realism, float64 ``[m]``, 0 or more; infinite for a copy of one of these ``x_i``, so use ranks or quantiles, not
-        means.
+        Realism, float64 ``[m]``, nonnegative; infinite for a copy of one of these ``x_i``, so use ranks or quantiles,
+        not means.
 
     Raises:
         ValueError: If the shapes do not match, a feature is not finite, or k is out of range.
 
-    Source: Kynkaanniemi et al. 2019, Sec. 5.
+    Source: Kynkäänniemi et al. 2019, Sec. 5.
     """
     real, fake = check_features(real, fake)
     radii = _measure_radii(real, k)
@@ -152,7 +152,7 @@ def nearest_ratio(
         held_out: Features of held-out pictures, float ``[l, d]``, l at least 1.
 
     Returns:
-        Ratio, 0 or more; 1 if both medians are 0, infinite if only the median to the held-out pictures is 0.
+        Ratio, nonnegative; 1 if both medians are 0, infinite if only the median to the held-out pictures is 0.
 
     Raises:
         ValueError: If the shapes do not match or a feature is not finite.

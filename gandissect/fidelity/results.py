@@ -26,7 +26,7 @@ from ..storage.saved import SavedResult, check_tensor
 from .neighbors import BALL_K, MANIFOLD_K
 
 INCEPTION, INCEPTION_DIMS = "inception-v3", 2048
-"""Name and dimensions of the features that make a Frechet distance an FID, and a kernel distance a KID."""
+"""Name and dimensions of the features that make a Fréchet distance an FID, and a kernel distance a KID."""
 
 MIN_SAMPLES = 20
 """Minimum number of generated images; with fewer, neither covariances nor intervals are reliable."""
@@ -37,12 +37,12 @@ class SetScores(Displayed):
     """The scores of one set of pictures against the held-out pictures.
 
     Args:
-        distance: Frechet distance.
+        distance: Fréchet distance.
         kernel_distance: Unbiased kernel distance.
         kernel_stderr: Standard error of the kernel distance, over this set and the held-out pictures.
         precision: Share of the set in the region of the held-out pictures, k = 3.
         recall: Share of the held-out pictures in the region of the set, k = 3.
-        density: Density of the set in the balls of the held-out pictures, k = 5; 0 or more.
+        density: Density of the set in the balls of the held-out pictures, k = 5; nonnegative.
         coverage: Share of the balls of the held-out pictures that contain a picture of the set, k = 5.
         nearest_ratio: Median distance to the nearest training picture, divided by the median distance to the nearest
             held-out picture.
@@ -115,7 +115,7 @@ class Fidelity(Tabular):
 
     @property
     def distance(self) -> float:
-        """Mean Frechet distance between generated and held-out pictures."""
+        """Mean Fréchet distance between generated and held-out pictures."""
         return self.generated.distance.mean
 
     @property
@@ -125,7 +125,7 @@ class Fidelity(Tabular):
 
     @property
     def floor(self) -> float:
-        """Mean Frechet distance between training and held-out pictures, at the same n."""
+        """Mean Fréchet distance between training and held-out pictures, at the same n."""
         return self.real.distance.mean
 
     @property
@@ -194,7 +194,7 @@ class ConceptShare(Displayed):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of the difference, (low, high), for a single concept.
+        """95% confidence interval of the difference, (low, high), for a single concept.
 
         Of 20 concepts without a difference, one is expected to have an interval that excludes 0.
         """
@@ -212,7 +212,7 @@ class ConceptShare(Displayed):
         return math.log2(self.generated / self.real) if self.generated > 0 and self.real > 0 else None
 
     def _summarize(self) -> str:
-        return f"{self.concept}: {100 * self.generated:.2f} % generated, {100 * self.real:.2f} % real"
+        return f"{self.concept}: {100 * self.generated:.2f}% generated, {100 * self.real:.2f}% real"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -248,10 +248,10 @@ class ShareMoments(Displayed):
 
 @dataclass(frozen=True, slots=True)
 class SegmentationDistance:
-    """A Frechet segmentation distance with its standard error.
+    """A Fréchet segmentation distance with its standard error.
 
     Args:
-        value: Distance in squared percentage points, 0 or more.
+        value: Distance in squared percentage points, nonnegative.
         stderr: Jackknife standard error of the distance; conservative if the distance is near its floor.
     """
 
@@ -261,7 +261,7 @@ class SegmentationDistance:
     def __post_init__(self) -> None:
         if not (0 <= self.value < math.inf and 0 <= self.stderr < math.inf):
             raise ValueError(
-                f"a distance and its standard error must be finite and 0 or more; got {self.value} and {self.stderr}"
+                f"a distance and its standard error must be finite and at least 0; got {self.value} and {self.stderr}"
             )
 
     def __str__(self) -> str:
@@ -355,7 +355,7 @@ class ConceptShares(SavedResult, Tabular):
         return len(self.concepts)
 
     def __str__(self) -> str:
-        title = f"Frechet segmentation distance ({self.provenance.segmenter}, n={self.provenance.num_samples})"
+        title = f"Fréchet segmentation distance ({self.provenance.segmenter}, n={self.provenance.num_samples})"
         return f"{title} {self.distance}; real against real {self.floor}"
 
     def records(self) -> list[dict[str, Any]]:

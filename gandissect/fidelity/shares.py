@@ -1,6 +1,6 @@
 """Find the concepts that a generator under- or over-produces: the share of the pixels of each, generated and real.
 
-The shares of single concepts (`ConceptShare`) are summarized by the Frechet segmentation distance: the Frechet distance
+The shares of single concepts (`ConceptShare`) are summarized by the Fréchet segmentation distance: the Fréchet distance
 between the normal distributions fitted to the vectors ``100 s(x)`` of generated and of real images, in squared
 percentage points, where s_c(x) is the share of the pixels of image x that the segmenter assigns to concept c. It is
 positive even between two sets of real images, and larger for fewer images. Twice the number of real images is therefore
@@ -64,7 +64,7 @@ def measure_concept_shares(
         progress: Show progress bars.
 
     Returns:
-        The shares and the Frechet segmentation distance, on CPU.
+        The shares and the Fréchet segmentation distance, on CPU.
 
     Raises:
         TypeError: If the generator or the segmenter does not implement its protocol.
@@ -108,7 +108,7 @@ def measure_concept_shares(
 
 
 def segmentation_distance(x: Sequence[AreaMoments], y: Sequence[AreaMoments]) -> SegmentationDistance:
-    """Return the Frechet segmentation distance between two sets of images, each divided into groups of similar size.
+    """Return the Fréchet segmentation distance between two sets of images, each divided into groups of similar size.
 
     The standard error is that of the jackknife for two independent sets: with d_(k) the distance without group k of K
     groups, the variance is the sum over both sets of ``(K - 1) / K sum_k (d_(k) - mean d_(k))^2``.
@@ -192,7 +192,7 @@ def _check_numbers(num_samples: int, batch_size: int, num_real: int) -> None:
     if num_samples < MIN_SAMPLES:
         raise ValueError(f"num_samples must be an integer of at least {MIN_SAMPLES}; got {num_samples}")
     if num_real < 2 * num_samples:
-        remedy = f"lower num_samples to {num_real // 2} or less"
+        remedy = f"lower num_samples to at most {num_real // 2}"
         if num_real < 2 * MIN_SAMPLES:
             remedy = f"at least {2 * MIN_SAMPLES} are required"
         raise ValueError(
@@ -216,7 +216,7 @@ def _leave_each_out(groups: Sequence[AreaMoments]) -> Iterator[AreaMoments]:
 
 
 def _measure_distance(x: AreaMoments, y: AreaMoments) -> float:
-    """Return the Frechet segmentation distance in squared percentage points."""
+    """Return the Fréchet segmentation distance in squared percentage points."""
     moments_x, moments_y = x.compute(), y.compute()
     return 100**2 * frechet_distance_of_moments(
         moments_x["mean"], moments_x["covariance"], moments_y["mean"], moments_y["covariance"]

@@ -1,6 +1,6 @@
 """Measure how far generated pictures are from real ones, in the feature space of a network of the caller's choice.
 
-The scores are the Frechet distance and the kernel distance of `distances`, and the scores of `neighbors`, which
+The scores are the Fréchet distance and the kernel distance of `distances`, and the scores of `neighbors`, which
 distinguish wrong from missing pictures and copies from new pictures. The kernel distance is unbiased even for few
 pictures. Every score is also measured for training pictures in place of generated ones: the floor of a distance, the
 ceiling of a share. Scores are comparable only within one feature network, whose name is part of every result.

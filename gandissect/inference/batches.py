@@ -231,7 +231,9 @@ def check_counts(num_samples: int, batch_size: int) -> None:
         ValueError: If there are fewer than 2 samples or too many, or the batch size is less than 1.
     """
     if num_samples < 2 or batch_size < 1:
-        raise ValueError(f"num_samples must be 2 or more and batch_size 1 or more; got {num_samples} and {batch_size}")
+        raise ValueError(
+            f"num_samples must be at least 2 and batch_size at least 1; got {num_samples} and {batch_size}"
+        )
     check_num_samples(num_samples)
 
 

@@ -10,7 +10,7 @@ from ..core.protocols import Generator
 
 FAR = 8.0
 """Absolute pixel value that counts as far from [-1, 1]. In images of untrained networks, which may be dissected, up to
-70 % of the pixels were observed beyond 1.5, 10 % beyond 5 and 1 % beyond this value; in pictures with a range of 0 to
+70% of the pixels were observed beyond 1.5, 10% beyond 5 and 1% beyond this value; in pictures with a range of 0 to
 255, nearly all are.
 """
 

@@ -62,7 +62,7 @@ class Recipe(Displayed):
         object.__setattr__(self, "seed", check_seed(self.seed))
         if self.start < 0 or self.num_samples < 1:
             raise ValueError(
-                f"start must be 0 or more and num_samples 1 or more; got {self.start} and {self.num_samples}"
+                f"start must be at least 0 and num_samples at least 1; got {self.start} and {self.num_samples}"
             )
 
     @staticmethod
@@ -243,13 +243,13 @@ def _unpack_region(entry: Any) -> Float32[Tensor, "*batch rows columns"]:
         base64.b64decode(_check_text(entry["data"], "data"), validate=True), 4 * size + 1
     )
     if len(unpacked) != 4 * size:
-        raise ValueError(f"a region {shape} must have {4 * size} bytes; got {len(unpacked)} or more")
+        raise ValueError(f"a region {shape} must have {4 * size} bytes; got at least {len(unpacked)}")
     return torch.from_numpy(np.frombuffer(unpacked, "<f4").astype(np.float32).reshape(shape))
 
 
 def _check_whole_number(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name} must be a whole number; got {value!r}")
+        raise ValueError(f"{name} must be an integer; got {value!r}")
     return value
 
 

@@ -48,7 +48,7 @@ class NoiseEffects(SavedResult, Tabular):
         check_tensor("stds", self.stds, torch.float32, (len(self.layers), None, None))
         check_all_finite("stds", self.stds)
         if bool((self.stds < 0).any()) or len(set(self.layers)) < len(self.layers):
-            raise ValueError("stds must be 0 or more, and layers must not repeat")
+            raise ValueError("stds must be at least 0, and layers must not repeat")
         if self.num_images < 1 or self.num_draws < 2:
             raise ValueError(f"need at least 2 draws and 1 image; got {self.num_draws} and {self.num_images}")
 
@@ -102,7 +102,7 @@ def noise_effects(generator: Generator, latents: Latents, num_draws: int = 16, s
     Args:
         generator: Generator that has noise.
         latents: Latent vectors of one or more images: z ``[batch, z_dim]`` or w ``[batch, num_ws, w_dim]``.
-        num_draws: Number of draws of each layer's noise, 2 or more; all images share a draw.
+        num_draws: Number of draws of each layer's noise, at least 2; all images share a draw.
         seed: Seed of the noise; a draw depends only on the seed, the layer and the draw's index.
 
     Raises:

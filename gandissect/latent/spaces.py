@@ -91,7 +91,7 @@ def truncated_z(
 
     Args:
         generator: Generator that does not normalize z.
-        num_samples: Number of samples, 0 or more.
+        num_samples: Number of samples, at least 0.
         seed: Seed of the samples.
         limit: Maximum absolute value of an entry, above 0.
         start: Index of the first sample; row ``i`` depends on ``(seed, start + i)`` and the limit only.

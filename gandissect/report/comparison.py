@@ -37,7 +37,7 @@ SEPARATOR = r"[\s/._-]"
 def draw_comparison(comparison: Comparison) -> Figure:
     """Draw the share of interpretable units by layer, one line per model, and each model's units by concept and layer.
 
-    If three or more models have the same layers, like snapshots of one training, a second plot has one line per layer,
+    If three or more models have the same layers, like snapshots of one run, a second plot has one line per layer,
     over the models in the order given. The x axis has layer names if one model has the layers of all others; otherwise
     it has grid sizes, with layers of the same grid side by side.
 
@@ -45,7 +45,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
         comparison: Comparison returned by `compare`.
 
     Returns:
-        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals; table cells
+        A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals; table cells
         contain numbers of units, and the square before a concept has the concept's color.
 
     Source: Bau et al. 2019, Sec. 4.1.
@@ -140,7 +140,7 @@ def _draw_shares(
     _draw_lines(axes[0], lines, COLORS if len(models) <= len(COLORS) else _shades(len(models)))
     _name_ticks(axes[0], range(len(ticks)), ticks, width / len(ticks))
     axes[0].set(ylabel="interpretable units", ylim=(0, None))
-    axes[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+    axes[0].yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     if over_models:
         numbers = range(len(models))
         lines = [_Line(name, numbers, [model[index] for model in models]) for index, name in enumerate(ticks)]
@@ -273,7 +273,7 @@ def _title(comparison: Comparison) -> str:
     best = f"Units whose best IoU with a concept of {provenance.segmenter} is at least {comparison.min_iou:g}"
     seeds = ", ".join(map(str, sorted({source.seed for source in comparison.provenance})))
     basis = f"and beyond chance; {provenance.num_samples:,} samples per model, seed {seeds}"
-    return f"{_wrap_text(best, 90)}\n{basis}; bars are 95 % Wilson intervals"
+    return f"{_wrap_text(best, 90)}\n{basis}; bars are 95% Wilson intervals"
 
 
 def _shorten(name: str) -> str:

@@ -80,7 +80,7 @@ def _lines(direction: Direction) -> list[tuple[str, dict[str, Any]]]:
     lines = [(line, name) for line in textwrap.wrap(direction.name, NAME_WIDTH)]
     for label in direction.labels:
         reach = 100 * half_width(label.stderr, label.num_samples - 1)
-        lines.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f} %", {"fontsize": 8}))
+        lines.append((f"{label.concept} {100 * label.slope:+.2f} ± {reach:.2f}%", {"fontsize": 8}))
     return lines if direction.labels else [*lines, ("no concept beyond chance", {"fontsize": 8, "color": "#666666"})]
 
 

@@ -37,7 +37,7 @@ def draw_effects(effects: Sequence[CausalEffect]) -> Figure:
         effects: Results of `average_causal_effect`, at least one.
 
     Returns:
-        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals.
+        A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals.
 
     Raises:
         ValueError: If there are no effects.
@@ -69,7 +69,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
         curves: Results of `measure_effect_curves`, at least one; each has its own panel.
 
     Returns:
-        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals; the dotted
+        A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals; the dotted
         line is the concept's whole share in the unedited images.
 
     Raises:
@@ -141,7 +141,7 @@ def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
     axes.set_yticks(range(len(EFFECT_KINDS)), ["insertion adds", "ablation removes", "ACE (sum)"])
     axes.set_ylim(len(EFFECT_KINDS) - 0.5, -1.0)
     share = 100 * float(effect.base.mean[row])
-    axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f} % of unedited images)", fontsize="small")
+    axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f}% of unedited images)", fontsize="small")
     axes.legend(loc="upper left", ncols=2, fontsize="small", frameon=False)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)

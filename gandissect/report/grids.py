@@ -61,7 +61,7 @@ def show(
         columns, images = images.shape[1], images.flatten(0, 1)
     pixels = _to_pixels(images.detach().cpu(), concepts)
     if columns < 1:
-        raise ValueError(f"columns must be 1 or more; got {columns}")
+        raise ValueError(f"columns must be at least 1; got {columns}")
     if captions and len(captions) != len(pixels):
         raise ValueError(f"captions must be one for each of the {len(pixels)} images; got {len(captions)}")
     scale = -(-MIN_SIDE // pixels.shape[3])

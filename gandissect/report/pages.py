@@ -56,7 +56,7 @@ def shorten_name(name: str) -> str:
 
 
 def _format_count(number: int) -> str:
-    """Return a whole number with a comma between thousands."""
+    """Return an integer with a comma between thousands."""
     return f"{number:,}"
 
 

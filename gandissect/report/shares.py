@@ -26,7 +26,7 @@ def draw_shares(shares: ConceptShares) -> Figure:
         shares: Result of `measure_concept_shares`.
 
     Returns:
-        A figure without window or global state; write it with ``savefig``. Error bars are 95 % intervals.
+        A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals.
     """
     from .figures import NotebookFigure
 
@@ -59,7 +59,7 @@ def _draw_shares(axes: Axes, shown: Sequence[ConceptShare]) -> None:
     axes.set_xlim(max(100 * least / 3, 1e-4), 100)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(LogFormatter())  # the default formatter writes formulas
-    axes.set_xlabel("share of the pixels, %, with 95 % intervals")
+    axes.set_xlabel("share of the pixels, %, with 95% intervals")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     axes.grid(axis="x", alpha=0.3)
 

@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 """Confidence level of all intervals."""
 
 Z_95 = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-"""Half-width of the 95 % interval of a normally distributed estimate, in standard errors: 1.96."""
+"""Half-width of the 95% interval of a normally distributed estimate, in standard errors: 1.96."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -42,7 +42,7 @@ class Shares(Displayed):
         check_tensor("mean", self.mean, torch.float64, (None,))
         check_tensor("stderr", self.stderr, torch.float64, (len(self.mean),))
         if not bool(self.mean.isfinite().all() & (self.stderr >= 0).all()):
-            raise ValueError("means must be finite and standard errors 0 or more; got others, or NaN")
+            raise ValueError("means must be finite and standard errors at least 0; got others, or NaN")
         for name in ("mean", "stderr"):
             object.__setattr__(self, name, detached_copy(getattr(self, name)))
 
@@ -58,7 +58,7 @@ def summarize_shares(moments: AreaMoments) -> Shares:
 
 
 def half_width(stderr: float, degrees: int) -> float:
-    """Return the half-width of a mean's 95 % interval, by Student's t.
+    """Return the half-width of a mean's 95% interval, by Student's t.
 
     Args:
         stderr: Standard error of the mean.
@@ -68,7 +68,7 @@ def half_width(stderr: float, degrees: int) -> float:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Return Wilson's 95 % interval (low, high) of a share.
+    """Return Wilson's 95% interval (low, high) of a share.
 
     Args:
         successes: Number of successes, from 0 to ``trials``.
@@ -115,8 +115,8 @@ class Change:
 
     Args:
         mean: Mean of after minus before.
-        low: Lower end of the 95 % interval of the mean.
-        high: Upper end of the 95 % interval of the mean.
+        low: Lower end of the 95% interval of the mean.
+        high: Upper end of the 95% interval of the mean.
     """
 
     mean: float

@@ -81,7 +81,7 @@ def student_t_tail(t: Float[Tensor, "*table"], freedom: Int[Tensor, "*#table"] |
 
     Args:
         t: Values of t, of any shape; may be infinite.
-        freedom: Degrees of freedom n, whole numbers in [1, 255]; broadcasts with ``t``.
+        freedom: Degrees of freedom n, integers in [1, 255]; broadcasts with ``t``.
 
     Returns:
         float64 in [0, 1], on CPU.
@@ -145,7 +145,7 @@ def student_t_quantile(probability: float, degrees: int) -> float:
     Source: Student 1908.
     """
     if not 0 < probability < 1 or degrees < 1:
-        raise ValueError(f"probability must be in (0, 1) and degrees 1 or more; got {probability} and {degrees}")
+        raise ValueError(f"probability must be in (0, 1) and degrees at least 1; got {probability} and {degrees}")
     if probability < 0.5:  # the integrand of the upper tail peaks where nodes are dense
         return -student_t_quantile(1 - probability, degrees)
     freedom = torch.tensor(min(degrees, LARGE_DEGREES), dtype=torch.float64, device="cpu")

@@ -89,11 +89,11 @@ class CardIndex:
         return lookup(self._cards, name, f"bundled {self._kind}")
 
     def path(self, name: str | Path, file_names: Sequence[str], others: Sequence[str] = ()) -> Path:
-        """Return the weights file for a path to a file or to a training's folder.
+        """Return the weights file for a path to a file or to a training folder.
 
         Args:
-            name: A ``.safetensors`` file, or the folder of a training.
-            file_names: Names of weights files that a training writes to its folder; the first that exists is returned.
+            name: A ``.safetensors`` file, or a training folder.
+            file_names: Names of weights files that a run writes to its folder; the first that exists is returned.
             others: Additional names to suggest in messages, apart from the bundled ones.
 
         Raises:

@@ -210,7 +210,7 @@ def check_file(path: Path | str) -> None:
     if not path.is_file():
         raise ValueError(f"{path} is not a file")
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"{path} must have {MAX_FILE_BYTES} bytes or less; got {path.stat().st_size}")
+        raise ValueError(f"{path} must have at most {MAX_FILE_BYTES} bytes; got {path.stat().st_size}")
 
 
 def read_json(path: Path | str) -> Any:
@@ -251,7 +251,7 @@ def save_tensors(
     Args:
         path: Path of the file.
         tensors: Tensors of any shapes and dtypes, by name.
-        header: JSON values, including ``format`` (string) and ``version`` (whole number).
+        header: JSON values, including ``format`` (string) and ``version`` (integer).
         overwrite: Replace an existing file with other content.
 
     Raises:
@@ -260,7 +260,7 @@ def save_tensors(
         ValueError: If the header lacks its format or version.
     """
     if not isinstance(header.get("format"), str) or not isinstance(header.get("version"), int):
-        raise ValueError(f"header must have a format (string) and a version (whole number); got {sorted(header)}")
+        raise ValueError(f"header must have a format (string) and a version (integer); got {sorted(header)}")
     ready = _separate_memory({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     metadata = {"header": json.dumps(header, allow_nan=False)}
     with atomic_path(path, overwrite=overwrite) as temporary:
@@ -343,7 +343,7 @@ def _read_header(path: Path | str, format: str) -> Any:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} has no gandissect header; expected a {format!r} file") from error
     if len(entries) > MAX_TENSORS:
-        raise ValueError(f"{path} must have {MAX_TENSORS:,} tensors or fewer; got {len(entries):,}")
+        raise ValueError(f"{path} must have at most {MAX_TENSORS:,} tensors; got {len(entries):,}")
     return header
 
 

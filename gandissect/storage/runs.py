@@ -109,7 +109,7 @@ def train(
         snapshot_every: Steps between snapshots; the last step always makes one.
         checkpoint_every: Steps between checkpoints; one is also written after each snapshot and on Ctrl-C or SIGTERM.
         resume: Continue from the folder's checkpoint; if not set, a folder that has one is refused.
-        writes: Whether this process writes to the folder; when several processes share a training, only one does.
+        writes: Whether this process writes to the folder; when several processes share a training run, only one does.
         adopt: Function that is called if the settings of the folder's run differ, with those settings and the number of
             completed steps. It returns them with the permitted differences replaced by the new values, or raises
             ValueError with the reason for refusing.
@@ -139,7 +139,7 @@ def train(
 
 
 def check_run(folder: Path | str, resume: bool) -> None:
-    """Check that a training can start or continue in a folder, as `train` does before the first step.
+    """Check that a training run can start or continue in a folder, as `train` does before the first step.
 
     Args:
         folder: Folder of the run.

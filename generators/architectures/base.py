@@ -64,7 +64,7 @@ class LayeredGenerator(GeneratorBase):
     def __init__(self, z_dim: int, settings: Mapping[str, Any]) -> None:
         super().__init__()
         if z_dim < 1:
-            raise ValueError(f"z_dim must be 1 or more; got {z_dim}")
+            raise ValueError(f"z_dim must be at least 1; got {z_dim}")
         self.z_dim = z_dim
         self.settings = dict(settings)
         self.name = self.architecture

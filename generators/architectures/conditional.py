@@ -41,7 +41,7 @@ class ConditionalGenerator(LayeredGenerator):
         self, noise_dim: int, classes: Sequence[str], drawn: Sequence[str] | None, settings: Mapping[str, Any]
     ) -> None:
         if noise_dim < 1:
-            raise ValueError(f"noise_dim must be 1 or more; got {noise_dim}")
+            raise ValueError(f"noise_dim must be at least 1; got {noise_dim}")
         names = tuple(classes)
         if isinstance(classes, str) or not names or any(not isinstance(name, str) or not name for name in names):
             raise ValueError(f"classes must be names of classes, such as ['cat', 'dog']; got {classes!r}")
@@ -134,7 +134,7 @@ class ConditionalGenerator(LayeredGenerator):
         """
         several = [classes] if isinstance(classes, str | int) else list(classes)
         if not several:
-            raise ValueError(f"classes must name one class or more of {', '.join(self.classes)}; got none")
+            raise ValueError(f"classes must name at least one of {', '.join(self.classes)}; got none")
         return tuple(sorted({self._find_class(choice) for choice in several}))
 
     def _find_class(self, choice: str | int) -> int:

@@ -115,7 +115,7 @@ def _depth(size: int, width: int) -> int:
     if size not in SIZES:
         raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}; got {size}")
     if width < 1:
-        raise ValueError(f"width must be 1 or more; got {width}")
+        raise ValueError(f"width must be at least 1; got {width}")
     return size.bit_length() - 3
 
 

@@ -103,7 +103,7 @@ class FastGAN(ExcitedGenerator):
     def __init__(self, z_dim: int, units: Sequence[int]) -> None:
         super().__init__(z_dim, {"z_dim": z_dim, "units": list(units)})
         if not 2 <= len(units) <= 9 or min(units) < 1:
-            raise ValueError(f"units must be two to nine numbers, each 1 or more; got {list(units)}")
+            raise ValueError(f"units must be two to nine numbers, each at least 1; got {list(units)}")
         first = nn.ConvTranspose2d(z_dim, 2 * units[0], 4, bias=False)
         self.layer1 = nn.Sequential(PixelNorm(), first, nn.BatchNorm2d(2 * units[0]), nn.GLU(dim=1))
         for number, (before, after) in enumerate(pairwise(units), start=2):

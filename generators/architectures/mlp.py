@@ -131,7 +131,7 @@ def _units(size: int, width: int, max_width: int) -> list[int]:
     if size not in SIZES:
         raise ValueError(f"size must be one of {SIZES}; got {size}")
     if min(width, max_width) < 1:
-        raise ValueError(f"width and max_width must be 1 or more; got {width} and {max_width}")
+        raise ValueError(f"width and max_width must be at least 1; got {width} and {max_width}")
     return [min(width * 2**index, max_width) for index in range(DEPTH)]
 
 

@@ -52,7 +52,7 @@ class PlantedGenerator(LayeredGenerator):
     def __init__(self, size: int = 64, cells: int = 16) -> None:
         super().__init__(2 * len(PLANTED), {"size": size, "cells": cells})
         if cells < len(PLANTED) or not cells <= size <= 4096 or size % cells:
-            requirement = f"cells must be {len(PLANTED)} or more, and size a multiple of cells up to 4096"
+            requirement = f"cells must be at least {len(PLANTED)}, and size a multiple of cells up to 4096"
             raise ValueError(f"{requirement}; got {size=}, {cells=}")
         self.layer1 = _CellLayer(cells)
         self.layer2 = nn.Upsample(scale_factor=size // cells, mode="nearest")

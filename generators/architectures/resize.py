@@ -40,7 +40,7 @@ class ResizeConv(LayeredGenerator):
         super().__init__(z_dim, {"z_dim": z_dim, "units": list(units), "side": side, "slope": slope})
         if len(units) < 2 or min(*units, side) < 1 or not 0 <= slope < 1:
             raise ValueError(
-                "units must be two numbers or more, all of them and side 1 or more, and slope in [0, 1); "
+                "units must be at least two numbers, all of them and side at least 1, and slope in [0, 1); "
                 f"got {list(units)}, {side} and {slope}"
             )
         linear, grid = nn.Linear(z_dim, units[0] * side**2), nn.Unflatten(1, (units[0], side, side))

@@ -36,7 +36,7 @@ class ResNet(LayeredGenerator):
         units: Numbers of units of the layers, the linear one first; each at least 1.
         side: Height and width of the first grid, at least 1.
         doubling: Interpolation of the upsampling: ``nearest`` or ``bilinear``.
-        attention: Numbers of the layers that end with self-attention, at least 2; each needs 8 or more units.
+        attention: Numbers of the layers that end with self-attention, at least 2; each needs at least 8 units.
 
     Raises:
         ValueError: If there are fewer than two layers, or a setting is out of range.
@@ -58,13 +58,13 @@ class ResNet(LayeredGenerator):
         super().__init__(z_dim, settings | ({"attention": list(attention)} if attention else {}))
         if len(units) < 2 or min(*units, side) < 1:
             raise ValueError(
-                f"units must be two numbers or more, all of them and side 1 or more; got {list(units)} and {side}"
+                f"units must be at least two numbers, all of them and side at least 1; got {list(units)} and {side}"
             )
         if doubling not in DOUBLINGS:
             raise ValueError(f"doubling must be one of {', '.join(DOUBLINGS)}; got {doubling!r}")
         if any(not 2 <= layer <= len(units) or units[layer - 1] < KEYS for layer in attention):
             raise ValueError(
-                f"attention must be numbers in [2, {len(units)}] of layers with {KEYS} units or more; "
+                f"attention must be numbers in [2, {len(units)}] of layers with at least {KEYS} units; "
                 f"got {list(attention)} for units {list(units)}"
             )
         linear = nn.Linear(z_dim, units[0] * side**2)

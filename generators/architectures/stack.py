@@ -63,7 +63,7 @@ class Stack(LayeredGenerator):
         parts = [Stage(**arguments) for arguments in stages]
         if len(parts) < 2 or parts[-1].units != 3 or any(part.linear for part in parts[1:]):
             raise ValueError(
-                "stages must be two or more, the last with 3 units, and only the first may be linear; "
+                "there must be at least two stages, the last with 3 units, and only the first may be linear; "
                 f"got {list(stages)}"
             )
         self.sides, self.first = _sides(parts), parts[0]
@@ -112,7 +112,7 @@ def _sides(stages: Sequence[Stage]) -> list[tuple[int, int]]:
         kernel, stride, padding, more = map(_pair, (stage.kernel, stage.stride, stage.padding, stage.output_padding))
         if min(stage.units, *kernel, *stride) < 1 or min(*padding, *more) < 0 or any(map(ge, more, stride)):
             raise ValueError(
-                "units, kernel and stride must be 1 or more, paddings 0 or more, and output_padding less than stride; "
+                "units, kernel and stride must be at least 1, paddings at least 0, and output_padding below stride; "
                 f"got {stage}"
             )
         grid = [

@@ -83,7 +83,7 @@ class MappingNetwork(nn.Module):
     def __init__(self, z_dim: int, w_dim: int, depth: int, num_ws: int) -> None:
         super().__init__()
         if w_dim < 1 or not 1 <= depth <= MAX_DEPTH:
-            raise ValueError(f"w_dim must be 1 or more, mapping_depth in [1, {MAX_DEPTH}]; got {w_dim} and {depth}")
+            raise ValueError(f"w_dim must be at least 1, mapping_depth in [1, {MAX_DEPTH}]; got {w_dim} and {depth}")
         self.z_dim, self.num_ws = z_dim, num_ws
         lengths = [z_dim, *[w_dim] * depth]
         layers = [

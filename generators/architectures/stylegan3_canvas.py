@@ -91,7 +91,7 @@ class Filtering:
         if any(isinstance(number, bool) or not isinstance(number, int) for number in numbers):
             raise TypeError(f"the numbers of a layer must be integers; got {self}")
         if self.units < 1 or not 1 <= self.side <= MAX_SIDE or self.kernel not in (1, 3):
-            raise ValueError(f"units must be 1 or more, side in [1, {MAX_SIDE}], kernel 1 or 3; got {self}")
+            raise ValueError(f"units must be at least 1, side in [1, {MAX_SIDE}], kernel 1 or 3; got {self}")
         if min(numbers) < 1 or max(self.up, self.down, self.up_taps, self.down_taps) > MAX_TAPS:
             raise ValueError(f"up, down, up_taps and down_taps must be in [1, {MAX_TAPS}]; got {self}")
 

@@ -211,7 +211,7 @@ RECIPES: Mapping[str, TrainingSettings] = NamedChoices(
 
 
 def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) -> dict[str, nn.Module]:
-    """Return the networks of a training with fresh weights; the generator is a `TrainedGenerator`.
+    """Return the networks of a training run with fresh weights; the generator is a `TrainedGenerator`.
 
     Args:
         settings: Settings of the training.
@@ -224,7 +224,7 @@ def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) ->
     family = lookup(FAMILIES, settings.architecture, "architecture")
     if family.conditional and len(classes) < 2:
         raise ValueError(
-            f"{settings.architecture} learns from pictures of two classes or more; got {len(classes)}: use a folder "
+            f"{settings.architecture} needs pictures of at least two classes; got {len(classes)}: use a folder "
             "with one subfolder per class, or another architecture"
         )
     networks: dict[str, nn.Module] = {}

@@ -35,7 +35,7 @@ def growth_at(images_seen: int, sizes: tuple[int, ...], hold: int, fade: int) ->
     """Return how far networks have grown after a number of images.
 
     Args:
-        images_seen: Number of real images shown so far, 0 or more.
+        images_seen: Number of real images shown so far, at least 0.
         sizes: Resolutions, each twice the previous one; a single resolution does not grow.
         hold: Images at each resolution but the last once it is faded in, at least 1 where there is growth.
         fade: Images during which a resolution is faded in, at least 1 where there is growth.

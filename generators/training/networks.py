@@ -100,6 +100,6 @@ def _count_stages(generator: LayeredGenerator, side: int) -> int:
 
 
 def sizes_of(settings: TrainingSettings) -> tuple[int, ...]:
-    """Return the resolutions that a training grows through."""
+    """Return the resolutions that a training run grows through."""
     first = getattr(settings, "start_resolution", None) or settings.resolution
     return (*(size for size in SIZES if first <= size < settings.resolution), settings.resolution)

@@ -32,7 +32,7 @@ class RealBatch:
 
 
 class RealPictures:
-    """The real pictures of a training, by the number of the batch.
+    """The real pictures of a training run, by the number of the batch.
 
     Args:
         settings: Settings of the training.

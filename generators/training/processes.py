@@ -1,4 +1,4 @@
-"""The processes that share a training: one, or all those that ``torchrun`` or ``fabric run`` started.
+"""The processes that share a training run: one, or all those that ``torchrun`` or ``fabric run`` started.
 
 Lightning Fabric over ``torch.distributed`` connects them, averages their gradients and reduces their figures.
 """
@@ -23,7 +23,7 @@ N = TypeVar("N", bound=nn.Module)
 
 
 class Processes:
-    """The processes of a training, each of which holds an equal share of every batch.
+    """The processes of a training run, each of which holds an equal share of every batch.
 
     Args:
         device: Device of a single process; with several, each takes the device of its rank.

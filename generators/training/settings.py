@@ -39,10 +39,10 @@ class TrainingSettings:
         resolution: Height and width of an image in pixels.
         width: Units of the generator's last layer; they double each time the grid is halved.
         z_dim: Length of a latent vector z.
-        seed: Seed of the initial weights and of every random draw; the same seed gives the same training.
+        seed: Seed of the initial weights and of every random draw; the same seed gives the same run.
         batch_size: Images per batch, over all processes together.
-        images: Total number of real images shown, counting repetitions; a larger number extends a training.
-        optimizer: Optimizer of every network: ``adam`` or ``rmsprop``.
+        images: Total number of real images shown, counting repetitions; a larger number extends a training run.
+        optimizer: Optimizer of every network: adam or rmsprop.
         learning_rate: Learning rate of every network.
         beta1: Decay of Adam's running mean of gradients; RMSProp has none.
         beta2: Decay of the running mean of squared gradients.
@@ -138,10 +138,10 @@ class GANSettings(TrainingSettings):
         width: Units of the generator's last layer and of the discriminator's first; they double each time the grid is
             halved.
         z_dim: Length of a latent vector z, without the class; in architectures with styles, of w too.
-        seed: Seed of the initial weights and of every random draw; the same seed gives the same training.
+        seed: Seed of the initial weights and of every random draw; the same seed gives the same run.
         batch_size: Images per batch, over all processes together.
-        images: Total number of real images shown, counting repetitions; a larger number extends a training.
-        optimizer: Optimizer of both networks: ``adam`` or ``rmsprop``.
+        images: Total number of real images shown, counting repetitions; a larger number extends a training run.
+        optimizer: Optimizer of both networks: adam or rmsprop.
         learning_rate: Learning rate of both networks, unless the discriminator has its own.
         beta1: Decay of Adam's running mean of gradients; RMSProp has none.
         beta2: Decay of the running mean of squared gradients.
@@ -155,16 +155,16 @@ class GANSettings(TrainingSettings):
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
         gray: Make and judge gray images, in the architectures gan and cgan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
-        loss: Loss of both networks: ``logistic`` (non-saturating), ``minimax``, ``least-squares``, ``hinge``,
-            ``wasserstein`` (with clipped weights), or ``wgan-gp`` (Wasserstein with a gradient penalty).
+        loss: Loss of both networks: logistic (non-saturating), minimax, least-squares, hinge, wasserstein (with clipped
+            weights), or wgan-gp (Wasserstein with a gradient penalty).
         discriminator_learning_rate: Learning rate of the discriminator, if it differs.
         discriminator_turns: Updates of the discriminator per update of the generator, each on its own pictures.
-        discriminator_norm: Normalization of DCGAN's discriminator: ``batch`` or ``none``; the gradient penalty of
+        discriminator_norm: Normalization of DCGAN's discriminator: batch or none; the gradient penalty of
             wgan-gp is defined per image, which batch norm contradicts.
         clip_weights: Bound to which every weight of the discriminator is clipped after its update, with the loss
-            ``wasserstein``.
-        penalty_weight: Weight of the gradient penalty of ``wgan-gp``.
-        drift_weight: Weight of the drift penalty of ``wgan-gp``, the mean squared logit of real images.
+            wasserstein.
+        penalty_weight: Weight of the gradient penalty of wgan-gp.
+        drift_weight: Weight of the drift penalty of wgan-gp, the mean squared logit of real images.
         r1_gamma: Weight of the R1 penalty on the discriminator's gradient at full resolution, less in proportion to the
             pixels of smaller ones; 0 omits the penalty.
         r1_every: Steps from one R1 penalty to the next; each is scaled up accordingly.
@@ -288,7 +288,7 @@ class GANSettings(TrainingSettings):
         if self.start_resolution is None:
             return
         if self.architecture not in GROWING:
-            raise ValueError(f"{self.architecture} does not grow; leave start_resolution (--start-resolution) out")
+            raise ValueError(f"{self.architecture} does not grow; omit start_resolution (--start-resolution)")
         if self.start_resolution not in Range(8, self.resolution, whole=True) or self.start_resolution not in SIZES:
             raise ValueError(
                 f"start_resolution (--start-resolution) must be a power of two from 8 to {self.resolution}, the "

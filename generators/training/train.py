@@ -123,7 +123,7 @@ def _adopt(
     shorter = replace(settings, images=images)
     if settings.decay_from < 1 and steps_done and decay_at(steps_done - 1, shorter) < 1:
         raise ValueError(
-            f"a training of {images} images cannot be extended to {settings.images}: its learning rate has fallen "
+            f"a training run of {images} images cannot be extended to {settings.images}: its learning rate has fallen "
             f"since image {math.ceil(settings.decay_from * images)} (decay_from is {settings.decay_from}); train in "
             "another folder (--out), with decay_from (--decay-from) 1 if that training may be extended later"
         )

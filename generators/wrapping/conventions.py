@@ -143,7 +143,7 @@ def _check_length(number: int | None, name: str) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{name} must be an integer; got {number!r}")
     if number < 1:
-        raise ValueError(f"{name} must be 1 or more; got {number}")
+        raise ValueError(f"{name} must be at least 1; got {number}")
     return number
 
 

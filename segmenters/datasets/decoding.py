@@ -82,7 +82,7 @@ def read_picture(path: Path, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
 
     Args:
         path: File to read.
-        short_side: Short side of the result in pixels, 1 or more.
+        short_side: Short side of the result in pixels, at least 1.
 
     Returns:
         Picture, uint8 ``[H, W, 3]``.
@@ -101,7 +101,7 @@ def read_sent_picture(data: bytes, short_side: int, name: str = "the file") -> U
 
     Args:
         data: Content of the file.
-        short_side: Short side of the result in pixels, 1 or more.
+        short_side: Short side of the result in pixels, at least 1.
         name: Name of the file in errors; not the visitor's file name, which is untrusted.
 
     Returns:
@@ -143,7 +143,7 @@ def read_labels(path: Path, picture: tuple[int, int], short_side: int) -> Int32[
     Args:
         path: File of the label map.
         picture: Width and height of the picture that it belongs to, upright.
-        short_side: Short side of the result in pixels, 1 or more.
+        short_side: Short side of the result in pixels, at least 1.
 
     Returns:
         Stored index of each pixel, int32 ``[H, W]``.

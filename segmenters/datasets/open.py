@@ -218,5 +218,5 @@ def _split_spec(spec: str) -> tuple[Path, str | None]:
 def _read_count(spec: str, default: int) -> int:
     _, colon, count = spec.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
-        raise ValueError(f"COUNT in scenes:COUNT must be 1 or more; got {spec!r}")
+        raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
     return int(count) if colon else default

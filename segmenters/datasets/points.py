@@ -62,7 +62,7 @@ class Points:
 
     Args:
         name: Name of the mixture: ``ring8`` or ``grid25``.
-        num_points: Number of points, 1 or more.
+        num_points: Number of points, at least 1.
         seed: Seed of the points.
 
     Raises:
@@ -74,7 +74,7 @@ class Points:
 
     def __init__(self, name: str, num_points: int = 100_000, seed: int = 0) -> None:
         if num_points < 1:
-            raise ValueError(f"num_points must be 1 or more; got {num_points}")
+            raise ValueError(f"num_points must be at least 1; got {num_points}")
         self.name, self.mixture, self.seed = name, MIXTURES[name](), seed
         starts = range(0, num_points, self.BLOCK)
         self._points = torch.cat([self._draw(block) for block, _ in enumerate(starts)])[:num_points]

@@ -29,7 +29,7 @@ class Scenes:
 
     Args:
         size: Height and width, 16 to 1024 pixels.
-        num_images: Number of pictures, 1 or more.
+        num_images: Number of pictures, at least 1.
         seed: Seed of the scenes, any integer. Sources that differ only in size show the same scenes.
         resident_bytes: Memory limit of rendered pictures (4 size^2 bytes each); pictures beyond it are rendered for
             every batch.
@@ -55,10 +55,10 @@ class Scenes:
     def __init__(self, size: int, num_images: int, seed: int = 0, resident_bytes: int = RESIDENT_BYTES) -> None:
         check_scene_size(size)
         if num_images < 1:
-            raise ValueError(f"num_images must be 1 or more; got {num_images}")
+            raise ValueError(f"num_images must be at least 1; got {num_images}")
         check_num_samples(num_images)
         if resident_bytes < 0:
-            raise ValueError(f"resident_bytes must be 0 or more; got {resident_bytes}")
+            raise ValueError(f"resident_bytes must be at least 0; got {resident_bytes}")
         self.size, self.seed, self._num_images = size, check_seed(seed), num_images
         kept = min(num_images, resident_bytes // (4 * size * size))
         self._kept = np.empty((kept, 4, size, size), np.uint8)

@@ -1,6 +1,6 @@
 """Define the protocol of sources of labeled pictures.
 
-The trainings of generators and segmenters rely on this protocol alone.
+The training of generators and segmenters relies only on this protocol.
 """
 
 from __future__ import annotations

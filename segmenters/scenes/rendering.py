@@ -32,7 +32,7 @@ def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size si
 
     Args:
         seed: Seed of the scenes.
-        index: Index of the picture in the seed's sequence, 0 or more.
+        index: Index of the picture in the seed's sequence, at least 0.
         size: Height and width, 16 to 1024 pixels.
 
     Returns:
@@ -43,7 +43,7 @@ def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size si
     """
     check_scene_size(size)
     if index < 0:
-        raise ValueError(f"index must be 0 or more; got {index}")
+        raise ValueError(f"index must be at least 0; got {index}")
     canvas = paint_scene(lay_out(derive_seed(seed, "scenes", index)), size)
     return _quantize(canvas), canvas.labels
 

@@ -115,7 +115,7 @@ def test_one_sample_claims_no_match_and_the_output_says_so(gandissect, planted: 
     assert status == 0, error
     lines = output.splitlines()
     assert [line.split(" match ")[0] for line in lines[:2]] == ["layer1: 0 of 6 units", "layer2: 0 of 6 units"]
-    assert lines[2] == "1 sample cannot rule out chance, so no unit counts as matching; use 500 or more"
+    assert lines[2] == "1 sample cannot rule out chance, so no unit counts as matching; use at least 500"
     assert "agreement cannot be distinguished from chance" in (tmp_path / "report.html").read_text("utf-8")
 
 
@@ -169,7 +169,7 @@ def test_samples_of_a_style_generator_can_be_truncated(gandissect, planted: Path
     status, _, error = gandissect(
         "sample", "--generator", planted, "--truncation-psi", 0.5, "--out", tmp_path / "y.png"
     )
-    assert (status, "is a planted and has no w to truncate; leave out --truncation-psi" in error) == (2, True)
+    assert (status, "is a planted and has no w to truncate; omit --truncation-psi" in error) == (2, True)
     status, _, error = gandissect("sample", "--generator", path, "--truncation-psi", "nan", "--out", tmp_path / "y.png")
     assert (status, "truncation_psi must be finite" in error) == (2, True)
     assert not (tmp_path / "y.png").exists()
@@ -231,7 +231,7 @@ BAD = {
     "device": (("sample", "--generator", "PLANTED", "--device", "gpu"), "device 'gpu'"),
     "sets": (
         ("fidelity", "PLANTED", "--data", "absent", "--segmenter", "palette", "--num-sets", "1"),
-        "num_sets must be 2 or more; got 1",
+        "num_sets must be at least 2; got 1",
     ),
 }
 
@@ -306,14 +306,14 @@ USAGE = {
     ("models", "--jsn"): "unrecognized options: --jsn; perhaps you meant --json; see gandissect models --help",
     ("train", "generator"): f"name the architecture first: {ARCHITECTURES}",
     ("train", "generator", "--out", "x"): f"name the architecture first: {ARCHITECTURES}",
-    ("interpolate", "x", "--fps", "1.5"): "--fps must be a whole number; got '1.5'; see gandissect interpolate --help",
+    ("interpolate", "x", "--fps", "1.5"): "--fps must be an integer; got '1.5'; see gandissect interpolate --help",
     (
         "sample",
         "x",
         "--truncation-psi",
         "a",
     ): "--truncation-psi must be a number; got 'a'; see gandissect sample --help",
-    ("directions", "x", "--ws", "1,2"): "--ws must be numbers separated by spaces (whole numbers for INT); got '1,2'; "
+    ("directions", "x", "--ws", "1,2"): "--ws must be numbers separated by spaces (integers for INT); got '1,2'; "
     "see gandissect directions --help",
     (
         "train",
@@ -449,7 +449,7 @@ def test_effects_may_be_chosen_by_a_dissection_made_with_the_same_defaults(
         (("--concept", "red", "--optimise"), "name the layer"),
         (("--concept", "red", "--optimize", "--layer", "layer1"), "no logits"),
         (("--concept", "red", "--layer", "layer1", "--units", "9"), "units 0 to 5; got 9"),
-        (("--concept", "red", "--layer", "layer1", "--units", "1", "--optimize"), "leave out one of them"),
+        (("--concept", "red", "--layer", "layer1", "--units", "1", "--optimize"), "omit one of them"),
         (("--concept", "red", "--curves"), "name it with --out"),
         (("--concept", "red", "--num-samples", "1"), "num_samples must be at least 2 and num_units at least 1"),
     ],

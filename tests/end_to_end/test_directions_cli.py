@@ -133,7 +133,7 @@ def test_a_file_is_no_folder_and_is_refused_before_the_work(directions, tmp_path
         (("--method", "boundary", "--concept", "rad", "--steps", "0"), "steps must include one that is not 0"),
         (
             ("--method", "boundary", "--concept", "rad", "--num-samples", "9"),
-            "num_samples must be 10 or more to label a direction; got 9",
+            "num_samples must be at least 10 to label a direction; got 9",
         ),
         (("--method", "boundary", "--concept", "a/b", "a-b", "--out", "x"), "'a/b' and 'a-b' would share a file name"),
     ],

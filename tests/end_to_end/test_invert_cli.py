@@ -126,7 +126,7 @@ BAD = {
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),
     "an empty space": (("DCGAN", "PHOTO", "--space", ""), "unknown latent space ''"),
     "no layer": (("DCGAN", "PHOTO", "--layer", "layer9"), "did you mean 'layer"),
-    "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "0 steps or more"),
+    "no steps": (("DCGAN", "PHOTO", "--num-steps", "-1"), "at least 0 steps"),
     "another generator": (("StyleGAN", "PHOTO", "--recipe", "RECIPE"), "the recipe belongs to"),
     "no segmenter": (("DCGAN", "PHOTO", "--segmenter", "unet-scene"), "unet-scenes"),
 }

@@ -180,9 +180,9 @@ BAD = {
     ),
     "a truncated length": (
         ("interpolate", "StyleGAN", "--path-length", "4", "--truncation-psi", "0.5"),
-        "leave out --path-length or the truncation",
+        "omit --path-length or the truncation",
     ),
-    "one picture": (("interpolate", "DCGAN", "--pictures", "1"), "must be indices of 0 or more, 2 or more"),
+    "one picture": (("interpolate", "DCGAN", "--pictures", "1"), "must be at least 2 nonnegative indices"),
     "three corners": (("interpolate", "DCGAN", "--grid", "--pictures", "1", "2", "3"), "exactly 4 for a grid"),
     "a grid as a film": (("interpolate", "DCGAN", "--grid", "--out", "OUT/x.gif"), "must end in .png for a grid"),
     "another kind of file": (("interpolate", "DCGAN", "--out", "OUT/x.mp4"), "must end in .png or .gif"),
@@ -191,7 +191,7 @@ BAD = {
     "no psi": (("interpolate", "DCGAN", "--truncation-psi", "0.5"), "acts on w, not z"),
     "no limit": (("interpolate", "ProGAN", "--truncation-limit", "0.5"), "divides z by its length"),
     "a grid in a layer": (("interpolate", "ProGAN", "--grid", "--space", "layer2"), "got 'layer2'"),
-    "even grid": (("interpolate", "ProGAN", "--grid", "--even"), "leave out --even or --grid"),
+    "even grid": (("interpolate", "ProGAN", "--grid", "--even"), "omit --even or --grid"),
     "frames": (("interpolate", "ProGAN", "--num-frames", "1"), "--num-frames must be 2 to 4096 frames"),
     "a large grid": (
         ("interpolate", "ProGAN", "--grid", "--num-frames", "65"),
@@ -203,16 +203,16 @@ BAD = {
     "no noise": (("mix", "DCGAN", "--noise"), "adds no noise"),
     "noise of a layer": (
         ("mix", "StyleGAN", "--noise", "--layers", "layer1"),
-        "leave out --layers, --region and --columns",
+        "omit --layers, --region and --columns",
     ),
     "noise of columns": (
         ("mix", "StyleGAN", "--noise", "--columns", "3"),
-        "leave out --layers, --region and --columns",
+        "omit --layers, --region and --columns",
     ),
     "a rate of a picture": (("interpolate", "DCGAN", "--fps", "20"), "for a GIF only; got 20 for"),
     "a rate": (("interpolate", "DCGAN", "--fps", "51", "--out", "OUT/x.gif"), "--fps must be 1 to 50"),
     "an empty space": (("interpolate", "DCGAN", "--space", ""), "unknown latent space or layer ''"),
-    "one pair": (("interpolate", "DCGAN", "--path-length", "1"), "must be 2 pairs or more, or 0"),
+    "one pair": (("interpolate", "DCGAN", "--path-length", "1"), "must be at least 2 pairs, or 0"),
     "no network": (("interpolate", "DCGAN", "--path-length", "4", "--segmenter", "unet-scene", *HUGE), "unet-scenes"),
     "no encoder": (("interpolate", "DCGAN", "--path-length", "4", "--segmenter", "palette", *HUGE), "has no encoder"),
     "a path length in a layer": (
@@ -222,7 +222,7 @@ BAD = {
     "far beyond": (("interpolate", "StyleGAN", "--truncation-psi", "1e38"), "NaN or infinite"),
     "mixed far beyond": (("mix", "StyleGAN", "--truncation-psi", "1e38"), "latent vectors must be finite"),
     "no w to truncate": (("mix", "DCGAN", "--truncation-psi", "0.5"), "has no w"),
-    "a negative picture": (("mix", "DCGAN", "--rows", "-1"), "indices of 0 or more"),
+    "a negative picture": (("mix", "DCGAN", "--rows", "-1"), "nonnegative indices"),
 }
 
 

@@ -2,7 +2,7 @@
 
     "Let r_u(P) be the activation of unit u, upsampled to the image; the binary mask r_u > t_u is compared with
     the segmentation s_c by IoU_{u,c} = E_z |(r_u > t_u) and s_c| / E_z |(r_u > t_u) or s_c|,
-    with t_u chosen so that the unit is on at 1 % of all pixels."
+    with t_u chosen so that the unit is on at 1% of all pixels."
 
 Shares no code with the package; numpy and the standard library only.
 
@@ -44,7 +44,7 @@ def threshold(values: list[float], quantile: str) -> float:
 
 
 def rank_is_right(values: list[float], level: float, quantile: str, margin: float = 0.0) -> bool:
-    """Say whether at most the given share of values exceeds a level, and no fewer by 0.1 % of them or by a tenth.
+    """Say whether at most the given share of values exceeds a level, and no fewer by 0.1% of them or by a tenth.
 
     Fewer may, if the level is the largest that so few exceed.
 
@@ -67,7 +67,7 @@ def dissect_unit(maps: np.ndarray, labels: np.ndarray, others: np.ndarray, num_c
 
     Args:
         maps: ``[sample, h, w]``, its activations.
-        labels: ``[sample, H, W]``, whole numbers, -1 for none.
+        labels: ``[sample, H, W]``, integers, -1 for none.
         others: ``[sample, H, W]``, the labels of other samples.
         num_concepts: Concepts.
         level: Above which it is on.

@@ -15,7 +15,7 @@ SIZE = 16 * 2**20
 STEPS = 790_000
 """A little less than a reader takes of a file of that size."""
 PRIME = 2**61 - 1
-"""Whole numbers that differ by it have the same hash in Python."""
+"""Integers that differ by it have the same hash in Python."""
 LONG = 2_600
 """Numbers of z and w, of which weights with one number repeated are as large as they may be."""
 START = b"\x80\x04"
@@ -28,7 +28,7 @@ def text(value: str) -> bytes:
 
 
 def whole(value: int) -> bytes:
-    """A step that pushes a whole number."""
+    """A step that pushes an integer."""
     data = value.to_bytes(17, "little", signed=True)
     return b"\x8a" + bytes([len(data)]) + data
 

@@ -134,9 +134,9 @@ def read(source: ImageSource, limit: int) -> UInt8[Tensor, "picture 3 H W"]:
 
 @torch.inference_mode()
 def score(generator: Generator, yardstick: Yardstick, seed: int, count: int) -> Float64[Tensor, " picture"]:
-    """Return the realism of the first pictures of a seed, float64 ``[count]``; 1 or more is like a real picture.
+    """Return the realism of the first pictures of a seed, float64 ``[count]``; about 1 or higher for a real picture.
 
-    Source: Kynkaanniemi et al. 2019, Sec. 5.
+    Source: Kynkäänniemi et al. 2019, Sec. 5.
     """
     parts = []
     for start in range(0, count, BATCH):

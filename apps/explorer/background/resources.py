@@ -44,7 +44,7 @@ def identify_files(name: str) -> tuple[tuple[str, int, int, int], ...]:
     """Return name, time, size and inode of each file of a network, which change when it is rewritten.
 
     Args:
-        name: A file, the folder of a training, or the name of a bundled network, whose files never change.
+        name: A file, the folder of a training run, or the name of a bundled network, whose files never change.
     """
     path = Path(name)
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path] * path.is_file()

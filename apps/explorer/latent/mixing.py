@@ -80,8 +80,8 @@ def mix_by_activations(visit: Visit, z_b: Float32[Tensor, "1 z"]) -> tuple[Float
     """Let the visitor choose a region of the sidebar's layer; return the mixture and a description of the region."""
     st.caption(f"Replaces the activations of {escape(visit.layer)} (chosen in the sidebar) in a region.")
     left, right = st.columns(2)
-    columns = left.slider("Region, left to right", 0, 100, (50, 100), 5, format="%d %%", key="region columns")
-    rows = right.slider("Region, top to bottom", 0, 100, (0, 100), 5, format="%d %%", key="region rows")
+    columns = left.slider("Region, left to right", 0, 100, (50, 100), 5, format="%d%%", key="region columns")
+    rows = right.slider("Region, top to bottom", 0, 100, (0, 100), 5, format="%d%%", key="region rows")
     if columns[0] == columns[1] or rows[0] == rows[1]:
         st.warning("The region is empty; move the ends apart.")
     region = walks.make_rectangle(visit.generator.image_size, rows, columns)

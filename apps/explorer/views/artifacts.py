@@ -215,7 +215,7 @@ def offer_report(
             key="report",
             on_click=_begin,
             args=(key, SIZES.for_report(), work),
-            help="Measured on held-out pictures; takes a minute or more",
+            help="Measured on held-out pictures; takes at least a minute",
         )
         st.caption(
             f"Uses {SIZES.held_out} held-out pictures. For all of them and more generated pictures, run "

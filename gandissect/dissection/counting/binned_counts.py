@@ -55,7 +55,7 @@ class BinnedCounts(TensorState):
 
     Args:
         brackets: Bracket of each unit's threshold.
-        num_bins: Number of bins per unit, 3 or more; fewer bins could not narrow a bracket.
+        num_bins: Number of bins per unit, at least 3; fewer bins could not narrow a bracket.
         num_groups: Number of groups of samples.
         num_concepts: Number of concepts.
         num_channels: Number of concepts that a pixel can belong to; each pixel is counted once per channel.

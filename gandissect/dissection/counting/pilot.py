@@ -33,7 +33,7 @@ LEVEL_SAMPLES = 64
 """Maximum number of samples that set the levels of the curves."""
 
 LEVEL_SHARES = tuple(1 / (1 + math.exp(logit)) for logit in (-2.2 + 0.3 * step for step in range(33)))
-"""Shares of pixels above the levels, descending from 90 % to 0.06 %; each is at most 1.35 times the next."""
+"""Shares of pixels above the levels, descending from 90% to 0.06%; each is at most 1.35 times the next."""
 
 SAFETY = 4.0
 """Lower half-width of a bracket, in standard errors of the log rank; the upper half-width is twice as large."""
@@ -70,7 +70,7 @@ class Target:
 
     @property
     def rank(self) -> int:
-        """Descending rank of the threshold among a unit's values, 1 or more."""
+        """Descending rank of the threshold among a unit's values, at least 1."""
         return rank_of(self.quantile, self.num_values)
 
     @property

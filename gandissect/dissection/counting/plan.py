@@ -25,11 +25,11 @@ class DissectSettings:
     """Settings of a dissection.
 
     Args:
-        num_samples: Number of samples, 1 or more; their indices are 0 to ``num_samples - 1``.
+        num_samples: Number of samples, at least 1; their indices are 0 to ``num_samples - 1``.
         seed: Seed of the latent vectors.
         quantile: Maximum share of all pixels where a unit is on, above 0 and below 1.
-        batch_size: Samples per batch, 1 or more; an odd number is rounded up, since samples are paired.
-        top_images: Number of top images to keep for each unit, 0 or more.
+        batch_size: Samples per batch, at least 1; an odd number is rounded up, since samples are paired.
+        top_images: Number of top images to keep for each unit, at least 0.
         padding: Values beyond the border of a layer's grid: ``"edge"`` repeats the border, ``"zeros"`` follows the
             convention of davidbau/dissect.
         curves: Also count pixels at many thresholds.
@@ -114,7 +114,7 @@ class DissectionPlan:
                 f"layers and {len(self.concepts)} concepts"
             )
         if min(self.label_channels, *self.label_size, *self.image_size) < 1 or self.settings.batch_size % 2:
-            raise ValueError(f"sizes and channels must be 1 or more, and batch_size even; got {self}")
+            raise ValueError(f"sizes and channels must be at least 1, and batch_size even; got {self}")
         check_concepts(self.concepts)
 
     @property
@@ -144,7 +144,7 @@ class DissectionPlan:
 
         Args:
             index: Index of the shard, from 0.
-            count: Number of shards, 1 or more.
+            count: Number of shards, at least 1.
         """
         num_samples, batch_size = self.settings.num_samples, self.settings.batch_size
         num_batches = -(-num_samples // batch_size)

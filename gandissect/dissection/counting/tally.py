@@ -109,7 +109,7 @@ class Tally:
         if int(self.labels.labels.min()) < 0 or int(self.labels.labels.sum()) != channels * self.seen * height * width:
             raise ValueError(f"the label counts do not match {self.seen} samples")
         if not 0 <= self.seconds < math.inf:
-            raise ValueError(f"seconds must be finite and 0 or more; got {self.seconds}")
+            raise ValueError(f"seconds must be finite and at least 0; got {self.seconds}")
         for name, layer in self.layers.items():
             layer.check_counts(name)
 

@@ -41,7 +41,7 @@ class TopImages(Displayed):
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise ValueError(f"size must be 1 x 1 or more; got {self.size}")
+            raise ValueError(f"size must be at least 1 x 1; got {self.size}")
         check_tensor("top samples", self.samples, torch.int64, (None, None))
         check_tensor("top peaks", self.peaks, torch.float32, tuple(self.samples.shape))
         num_bytes = (self.size[0] * self.size[1] + 7) // 8
@@ -212,7 +212,7 @@ class TopSamples(TensorState):
     Args:
         units: Number of units of the layer.
         size: Height and width of the layer's grid.
-        count: Number of samples to keep for each unit, 0 or more.
+        count: Number of samples to keep for each unit, at least 0.
         device: Device of the tensors.
     """
 

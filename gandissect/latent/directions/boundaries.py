@@ -47,7 +47,7 @@ class Boundary(Displayed):
         concept: Name of the concept.
         min_share: Minimum share of the pixels for an image to have the concept; None if the share itself was predicted.
         score: Accuracy on held-out samples, or R^2 if the share was predicted.
-        interval: 95 % interval of the score over held-out samples.
+        interval: 95% interval of the score over held-out samples.
         chance: Score of a constant prediction.
         num_held_out: Number of held-out samples.
     """
@@ -91,7 +91,7 @@ def find_boundary(
         generator: Generator whose latent space is searched.
         segmenter: Segmenter for the generator's images.
         concept: Name of the concept.
-        num_samples: Number of latent vectors to fit to, 30 or more; half that number is drawn in addition and held out.
+        num_samples: Number of latent vectors to fit to, at least 30; half that number are held out in addition.
             They differ from ``generator.sample_z(n, seed)``.
         seed: Seed of the latent vectors.
         space: ``z`` or ``w``; by default w if the generator has it.
@@ -134,7 +134,7 @@ def find_boundaries(
         generator: Generator whose latent space is searched.
         segmenter: Segmenter for the generator's images.
         concepts: Names of the concepts, without repetition.
-        num_samples: Number of latent vectors to fit to, 30 or more; half that number is drawn in addition and held out.
+        num_samples: Number of latent vectors to fit to, at least 30; half that number are held out in addition.
         seed: Seed of the latent vectors.
         space: ``z`` or ``w``; by default w if the generator has it.
         min_share: Predict whether a concept has at least this share of the pixels, in (0, 1]; by default, predict the
@@ -158,7 +158,7 @@ def find_boundaries(
     check_space(generator, space)
     columns = {concept: concept_index(segmenter.concepts, concept) for concept in concepts}
     if num_samples < 30 or (min_share is not None and not 0 < min_share <= 1):
-        raise ValueError(f"num_samples must be 30 or more, and min_share in (0, 1]; got {num_samples} and {min_share}")
+        raise ValueError(f"num_samples must be at least 30, and min_share in (0, 1]; got {num_samples} and {min_share}")
     x, share = _sample_shares(generator, segmenter, space, num_samples + num_samples // 2, seed, progress)
     fit_boundary = partial(_fit_boundary, generator, space, x, num_samples, min_share, seed)
     return {
@@ -301,7 +301,7 @@ def rescore_layers(
         direction: Direction in w.
         concept: Name of the concept.
         step: Step length in standard deviations, not 0.
-        num_samples: Number of latent vectors, 2 or more.
+        num_samples: Number of latent vectors, at least 2.
         seed: Seed of the latent vectors.
         progress: Show a progress bar.
 
@@ -363,6 +363,6 @@ def _target(share: Tensor, min_share: float | None, concept: str) -> Tensor:
     if not MIN_SIDE <= num_with <= len(has_concept) - MIN_SIDE:
         raise ValueError(
             f"at least {MIN_SIDE} images with and {MIN_SIDE} without {concept!r} are needed; {num_with} of "
-            f"{len(has_concept)} have it on {100 * min_share:g} % of the pixels; change min_share, or use more samples"
+            f"{len(has_concept)} have it on {100 * min_share:g}% of the pixels; change min_share, or use more samples"
         )
     return has_concept

@@ -124,7 +124,7 @@ class StreamingComponents:
             ValueError: If there are fewer than 2 rows, or all are the same.
         """
         if int(self.count) < 2:
-            raise ValueError(f"components need 2 samples or more; got {int(self.count)}")
+            raise ValueError(f"components need at least 2 samples; got {int(self.count)}")
         _, lengths, vectors = torch.linalg.svd(self.rows, full_matrices=False)
         size = float(self.mean.norm()) * math.sqrt(int(self.count))  # the scale of rounding errors
         significant = (lengths > NEGLIGIBLE * lengths[0]) & (lengths > ROUNDING * size)
@@ -188,9 +188,9 @@ def component_directions(
 
     Args:
         generator: Generator whose w or activations are analyzed.
-        num_directions: Number of directions, 1 or more.
+        num_directions: Number of directions, at least 1.
         layer: Layer whose activations are analyzed; by default w.
-        num_samples: Number of latent vectors, 2 or more. They differ from ``generator.sample_z(n, seed)``.
+        num_samples: Number of latent vectors, at least 2. They differ from ``generator.sample_z(n, seed)``.
         seed: Seed of the latent vectors.
         in_z: For a layer, return directions in z: the rows of the U that minimizes ``|Z - X U|^2``, where Z are the
             latent vectors (their noise, where there are classes) and X the coordinates of their activations, in
@@ -206,7 +206,7 @@ def component_directions(
     seed = check_seed(seed)
     check_mode(generator)
     if num_directions < 1:
-        raise ValueError(f"num_directions must be 1 or more; got {num_directions}")
+        raise ValueError(f"num_directions must be at least 1; got {num_directions}")
     if layer is None and in_z:
         raise ValueError("in_z needs a layer, as only components of activations can be mapped back to z; name a layer")
     stream = _RowStream(generator, layer, num_samples, derive_seed(seed, "components"), progress)

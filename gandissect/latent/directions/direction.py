@@ -64,7 +64,7 @@ class Label:
         if not math.isfinite(self.slope) or not 0 <= self.stderr < math.inf or self.num_samples < 2:
             got = f"{self.slope}, {self.stderr} and {self.num_samples}"
             raise ValueError(
-                f"a label must have a finite slope, a stderr of 0 or more, and 2 images or more; got {got}"
+                f"a label must have a finite slope, a stderr of at least 0, and at least 2 images; got {got}"
             )
 
 
@@ -123,7 +123,7 @@ class Direction(SavedResult, Displayed):
         if not 0 < self.sigma < math.inf or (self.score is not None and not -math.inf < self.score <= 1):
             raise ValueError(f"sigma must be above 0, and score at most 1; got {self.sigma} and {self.score}")
         if self.num_samples < 0:
-            raise ValueError(f"num_samples must be 0 or more; got {self.num_samples}")
+            raise ValueError(f"num_samples must be at least 0; got {self.num_samples}")
         if (self.space == "w") != bool(self.ws) or (self.space == "activation") != (self.layer is not None):
             details = f"ws {list(self.ws)} and layer {self.layer!r}"
             raise ValueError(
@@ -131,7 +131,7 @@ class Direction(SavedResult, Displayed):
                 f"got {self.space}, {details}"
             )
         if list(self.ws) != sorted({index for index in self.ws if index >= 0}):
-            raise ValueError(f"ws must be indices of 0 or more in ascending order; got {list(self.ws)}")
+            raise ValueError(f"ws must be nonnegative indices in ascending order; got {list(self.ws)}")
         object.__setattr__(self, "vector", detached_copy(self.vector))
 
     @staticmethod
@@ -219,12 +219,12 @@ class Direction(SavedResult, Displayed):
     def __str__(self) -> str:
         """Return the name, the space, and the effect of a step."""
         places = {"z": "z", "w": f"w {_format_ranges(self.ws)}", "activation": f"the activations of {self.layer}"}
-        effects = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        effects = ", ".join(f"{label.concept} {100 * label.slope:+.2f}%" for label in self.labels)
         return f"{self.name} (in {places[self.space]}): {effects or 'no label'}"
 
     def _summarize(self) -> str:
         place = self.layer or (f"w {_format_ranges(self.ws)}" if self.ws else "z")
-        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f}%" for label in self.labels)
         score = "" if self.score is None else f", score={self.score:.3f}"
         return f"{self.name!r} in {place} by {self.method}{score}: {does or 'no label'}"
 

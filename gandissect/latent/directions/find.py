@@ -53,7 +53,7 @@ class FoundDirection(Tabular):
         return self.effect.records()
 
     def _summarize(self) -> str:
-        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.direction.labels)
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f}%" for label in self.direction.labels)
         return f"{self.direction.name!r}: {does or 'no label'}, n={self.effect.num_samples}"
 
     def _html_parts(self) -> Iterable[str]:
@@ -100,7 +100,7 @@ def find_directions(
         find_samples: Number of latent vectors to find the directions on; by default 5,000 for ``"components"`` and
             2,000 for ``"boundary"``.
         steps: Step lengths in standard deviations.
-        num_samples: Number of images to label a direction on, 10 or more.
+        num_samples: Number of images to label a direction on, at least 10.
         seed: Seed of all samples.
         progress: Show progress bars.
 

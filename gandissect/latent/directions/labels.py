@@ -105,13 +105,13 @@ class DirectionEffect(SavedResult, Tabular):
             check_all_finite("standard errors", table.stderr)
         check_steps(self.steps)
         if self.num_samples < 2:
-            raise ValueError(f"num_samples must be 2 or more; got {self.num_samples}")
+            raise ValueError(f"num_samples must be at least 2; got {self.num_samples}")
 
     @property
     def labels(self) -> tuple[Label, ...]:
         """The concepts that change beyond chance, at most three, the one that changes most first.
 
-        A slope is beyond chance if Student's t test rejects a slope of 0 at 5 %, with Bonferroni's correction for the
+        A slope is beyond chance if Student's t test rejects a slope of 0 at 5%, with Bonferroni's correction for the
         number of concepts. There are no labels with fewer than 10 images.
         """
         if self.num_samples < MIN_IMAGES:
@@ -125,7 +125,7 @@ class DirectionEffect(SavedResult, Tabular):
         return tuple(Label(*entry, self.segmenter.name, self.num_samples) for entry in entries)
 
     def interval(self, concept: str) -> tuple[float, float]:
-        """Return the 95 % interval of a concept's slope by Student's t, as a share of all pixels per step.
+        """Return the 95% interval of a concept's slope by Student's t, as a share of all pixels per step.
 
         Raises:
             KeyError: If there is no such concept.
@@ -148,7 +148,7 @@ class DirectionEffect(SavedResult, Tabular):
         return record | {"changes_stderr": [float(table.stderr[row]) for table in self.effect.changes]}
 
     def _summarize(self) -> str:
-        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f} %" for label in self.labels)
+        does = ", ".join(f"{label.concept} {100 * label.slope:+.2f}%" for label in self.labels)
         return f"{self.direction!r}: {does or 'no label'}, n={self.num_samples}"
 
     def _html_parts(self) -> Iterable[str]:
@@ -177,9 +177,9 @@ def label_direction(
         segmenter: Segmenter for the generator's images.
         direction: Direction to measure; `with_labels` attaches the labels of the result to it.
         steps: Step lengths in standard deviations, at least one of them not 0.
-        num_samples: Number of latent vectors, 10 or more.
+        num_samples: Number of latent vectors, at least 10.
         seed: Seed of the latent vectors and of the random direction.
-        batch_size: Images per batch, 1 or more.
+        batch_size: Images per batch, at least 1.
         progress: Show a progress bar.
 
     Raises:
@@ -224,7 +224,7 @@ def check_labeling(steps: Sequence[float], num_samples: int) -> None:
     if not any(steps):
         raise ValueError(f"steps must include one that is not 0; got {list(steps)}")
     if num_samples < MIN_IMAGES:
-        raise ValueError(f"num_samples must be {MIN_IMAGES} or more to label a direction; got {num_samples}")
+        raise ValueError(f"num_samples must be at least {MIN_IMAGES} to label a direction; got {num_samples}")
 
 
 def with_labels(direction: Direction, effect: DirectionEffect) -> Direction:

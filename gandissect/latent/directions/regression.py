@@ -124,7 +124,7 @@ def judge(
     *,
     logistic: bool,
 ) -> tuple[float, tuple[float, float], float]:
-    """Return the score on held-out samples, its 95 % interval, and the score of a constant prediction.
+    """Return the score on held-out samples, its 95% interval, and the score of a constant prediction.
 
     The score is accuracy with Wilson's interval, or R^2 = 1 - sum (y - f)^2 / sum (y - mean y)^2 with the bootstrap
     percentile interval.

@@ -28,8 +28,8 @@ def generate_grid(
         generator: Generator of the images.
         corners: Latent vectors of the upper left, upper right, lower left and lower right image: z ``[4, z_dim]``, or,
             in w, also w ``[4, num_ws, w_dim]``.
-        rows: Number of rows, 2 or more.
-        columns: Number of columns, 2 or more.
+        rows: Number of rows, at least 2.
+        columns: Number of columns, at least 2.
         space: ``"z"`` to interpolate along great circles, or ``"w"`` to interpolate along straight lines.
 
     Returns:

@@ -75,7 +75,7 @@ class PathLength(SavedResult, Displayed):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.mean) and self.mean >= 0 and math.isfinite(self.stderr) and self.stderr >= 0):
-            raise ValueError(f"mean and stderr must be finite and 0 or more; got {self.mean} and {self.stderr}")
+            raise ValueError(f"mean and stderr must be finite and at least 0; got {self.mean} and {self.stderr}")
         _check_settings(self.epsilon, self.clip)
         if self.space not in SPACES or not 0 <= self.num_clipped <= self.num_samples - MIN_KEPT:
             got = f"{self.num_clipped} of {self.num_samples} clipped in {self.space!r}"
@@ -83,19 +83,19 @@ class PathLength(SavedResult, Displayed):
 
     @property
     def low(self) -> float:
-        """Lower end of the 95 % interval."""
+        """Lower end of the 95% interval."""
         return max(0.0, self.mean - Z_95 * self.stderr)
 
     @property
     def high(self) -> float:
-        """Upper end of the 95 % interval."""
+        """Upper end of the 95% interval."""
         return self.mean + Z_95 * self.stderr
 
     def __str__(self) -> str:
         where = f"{self.space}, ends" if self.at_ends else self.space
         return (
             f"path length in {where} ({self.network}, n={self.num_samples}, eps={self.epsilon:g}, clip={self.clip:g}) "
-            f"{self.mean:.4g}, 95 % interval {self.low:.4g} to {self.high:.4g}"
+            f"{self.mean:.4g}, 95% interval {self.low:.4g} to {self.high:.4g}"
         )
 
     def _summarize(self) -> str:

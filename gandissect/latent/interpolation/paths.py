@@ -57,7 +57,7 @@ def slerp(
     Vectors in opposite directions are joined by many great circles of equal length; the choice is deterministic.
 
     Args:
-        a: Latent vectors ``[..., d]`` of any nonzero length; d is 2 or more.
+        a: Latent vectors ``[..., d]`` of any nonzero length; d is at least 2.
         b: Latent vectors of the same shape and dtype.
         t: Number, or tensor that broadcasts with a and b, such as ``torch.linspace(0, 1, 9)[:, None]``.
 
@@ -89,8 +89,8 @@ def corner_grid(
     Args:
         corners: Upper left, upper right, lower left and lower right corner, ``[4, ...]``; the grid contains them
             exactly.
-        rows: Number of rows, 2 or more.
-        columns: Number of columns, 2 or more.
+        rows: Number of rows, at least 2.
+        columns: Number of columns, at least 2.
         curved: Interpolate along great circles, for z, instead of straight lines.
 
     Returns:

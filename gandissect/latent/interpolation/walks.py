@@ -102,7 +102,7 @@ class Walk:
         """Return equally spaced positions.
 
         Args:
-            num_frames: Number of positions, 2 or more. The last one is the end of the path, or, if the path is closed,
+            num_frames: Number of positions, at least 2. The last one is the end of the path, or, if the path is closed,
                 one step before it, because the first position follows.
 
         Returns:
@@ -122,9 +122,9 @@ class Walk:
         Length along the path is the sum of the distances between many consecutive images.
 
         Args:
-            num_frames: Number of positions, 2 or more, from the beginning to the end of the path, as in `positions`.
+            num_frames: Number of positions, at least 2, from the beginning to the end of the path, as in `positions`.
             distance: Distance between images.
-            fineness: Number of images per frame that are generated to measure the length, 1 or more.
+            fineness: Number of images per frame that are generated to measure the length, at least 1.
             progress: Show a progress bar.
 
         Returns:
@@ -135,7 +135,7 @@ class Walk:
         """
         steps = self._num_steps(num_frames)
         if fineness < 1:
-            raise ValueError(f"fineness must be 1 or more; got {fineness}")
+            raise ValueError(f"fineness must be at least 1; got {fineness}")
         fine_positions = torch.linspace(0, self.end, steps * fineness + 1, dtype=torch.float64, device="cpu")
         lengths = np.concatenate([[0.0], self._distances(fine_positions, distance, progress).cumsum(0).numpy()])
         if not np.isfinite(lengths[-1]):
@@ -170,7 +170,7 @@ class Walk:
 
     def _num_steps(self, num_frames: int) -> int:
         if num_frames < 2:
-            raise ValueError(f"num_frames must be 2 or more; got {num_frames}")
+            raise ValueError(f"num_frames must be at least 2; got {num_frames}")
         return num_frames if self.path.closed else num_frames - 1
 
     def __repr__(self) -> str:

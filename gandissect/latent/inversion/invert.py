@@ -71,7 +71,7 @@ def invert(
         noise: Also optimize the noise of each picture, in w or ws of a generator that has noise.
         encoder: Function of images ``[picture, 3, H, W]`` that returns latent vectors z ``[picture, z_dim]``, such as
             ``generators.load_encoder(NAME).encode``. They are each picture's first start, before the nearest samples.
-        num_candidates: Number of samples among which starting points are chosen, 2 or more.
+        num_candidates: Number of samples among which starting points are chosen, at least 2.
         num_starts: Number of starting points per picture, at most ``num_candidates``; 1 is fast, more avoid poor local
             minima.
         num_steps: Number of Adam steps. A quarter of it is added for each start if there are several, and the full
@@ -239,11 +239,11 @@ def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: s
     """Raise ValueError if a number is out of range."""
     if num_candidates < 2 or not 1 <= num_starts <= num_candidates or num_steps < 0:
         raise ValueError(
-            "need at least 2 candidates, 1 start and no more starts than candidates, and 0 steps or more; "
+            "need at least 2 candidates, 1 start and no more starts than candidates, and at least 0 steps; "
             f"got {num_candidates}, {num_starts} and {num_steps}"
         )
     if layer is not None and not num_steps:
-        raise ValueError("num_steps must be 1 or more to find a residual; got 0; raise it or omit layer")
+        raise ValueError("num_steps must be at least 1 to find a residual; got 0; raise it or omit layer")
 
 
 def _check_request(generator: Generator, images: Tensor, space: str, layer: str | None, noise: bool) -> None:

@@ -189,7 +189,7 @@ class Inversion(SavedResult, Displayed):
                 check_all_finite(name, tensor)
         if not self.pictures.numel() or min(self.num_candidates, self.num_starts, self.num_steps) < 0:
             got = f"{list(self.pictures.shape)}; {self.num_candidates}, {self.num_starts} and {self.num_steps}"
-            raise ValueError(f"an inversion must have at least 1 picture, and counts of 0 or more; got {got}")
+            raise ValueError(f"an inversion must have at least 1 picture, and counts of at least 0; got {got}")
 
     def __len__(self) -> int:
         return len(self.pictures)

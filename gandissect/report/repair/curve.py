@@ -41,7 +41,7 @@ def draw_curve_lines(axes: Axes, curve: RepairCurve, marked: int | None) -> None
     """Draw the lines of a curve, each with a label, and the axes' names."""
     places, control = range(len(curve.counts)), curve.control.mean(dim=2)
     reaches = [max(0.0, change.mean - change.low) for change in map(curve.change, places)]
-    label = "ranked units, 95 % interval of the change"
+    label = "ranked units, 95% interval of the change"
     axes.errorbar(
         places, curve.distance.mean(dim=1).tolist(), reaches, fmt="o-", color=UNITS, ms=4, lw=1.5, label=label
     )
@@ -55,7 +55,7 @@ def draw_curve_lines(axes: Axes, curve: RepairCurve, marked: int | None) -> None
         axes.axvline(curve.counts.index(number), color=UNITS, lw=0.9, ls="--", label=f"{role}: {number} {noun}")
     axes.set_xticks(places, [str(count) for count in curve.counts])
     axes.set_xlabel(f"number of units of {curve.ranked.layer} forced, in ranked order", fontsize=9)
-    axes.set_ylabel("Frechet distance", fontsize=9)
+    axes.set_ylabel("Fréchet distance", fontsize=9)
     axes.tick_params(labelsize=9)
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", alpha=0.3)

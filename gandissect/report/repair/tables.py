@@ -20,14 +20,14 @@ FIXED, SCIENTIFIC = ".2f", ".2e"
 LARGE = 1e6
 
 TITLES = {
-    "distance": ("Frechet distance", "lower is better"),
+    "distance": ("Fréchet distance", "lower is better"),
     "kernel_distance": ("Kernel distance", "lower is better"),
     "precision": ("Precision", "share of generated images close to real pictures"),
     "recall": ("Recall", "share of real pictures close to generated images"),
     "density": ("Density", "how densely images fill the neighborhoods of real pictures"),
     "coverage": ("Coverage", "share of these neighborhoods that contain an image"),
     "nearest_ratio": ("Nearest ratio", "distance to training pictures over distance to held-out pictures"),
-    "worst_realism": ("Realism of the worst 5 %", "higher is better"),
+    "worst_realism": ("Realism of the worst 5%", "higher is better"),
 }
 """Title and hint of each of the `FIGURES`."""
 
@@ -77,20 +77,20 @@ def conclude(repair: Repair) -> str:
 
 
 def describe_effect(repair: Repair) -> str:
-    """Return the change of the Frechet distance as one sentence."""
+    """Return the change of the Fréchet distance as one sentence."""
     change, others = repair.change("distance"), repair.control_changes("distance")
     before, after = (float(table[:, 0].mean()) for table in (repair.before, repair.after))
     action = "switched off" if repair.force_to == "zero" else "held at their means"
     return (
-        f"With {count_units(len(repair.units))} of {repair.units.layer} {action}, the Frechet distance to held-out "
+        f"With {count_units(len(repair.units))} of {repair.units.layer} {action}, the Fréchet distance to held-out "
         f"pictures changes from {format_number(before)} to {format_number(after)} "
-        f"({format_signed(change.mean)}, 95 % interval {format_range(change.low, change.high)}); with the same "
+        f"({format_signed(change.mean)}, 95% interval {format_range(change.low, change.high)}); with the same "
         f"number of random units, it changes by {format_range(min(others), max(others))}."
     )
 
 
 def verdict(repair: Repair) -> str:
-    """Return the verdict and the change of the Frechet distance in two sentences."""
+    """Return the verdict and the change of the Fréchet distance in two sentences."""
     return f"{conclude(repair)} {describe_effect(repair)}"
 
 
@@ -99,7 +99,7 @@ def describe_choice(curve: RepairCurve, repair: Repair) -> str:
     counts, measured = ", ".join(map(str, curve.counts[1:])), len(repair.units)
     if not curve.num_units:
         return (
-            f"No number of units was chosen: of the numbers tried ({counts}), none lowers the distance with a 95 % "
+            f"No number of units was chosen: of the numbers tried ({counts}), none lowers the distance with a 95% "
             "interval below 0 and by more than every draw of random units. This report shows the effect of "
             f"{count_units(measured)}; it does not recommend switching them off."
         )
@@ -160,7 +160,7 @@ def tabulate_figures(repair: Repair) -> Table:
     """Return the table of figures before and after the repair."""
     records = repair.records()
     number_format = choose_format(record[name] for record in records for name in ("before", "after"))
-    heads = ("Figure", "Before", "After", "Change", "95 % interval", "Random units", "Real")
+    heads = ("Figure", "Before", "After", "Change", "95% interval", "Random units", "Real")
     rows = (
         TableRow(
             *TITLES[name],
@@ -198,7 +198,7 @@ def tabulate_concepts(repair: Repair) -> Table | None:
         )
         for record in records
     )
-    return Table(("Concept", "Before, %", "Change", "95 % interval", "Random units"), tuple(rows))
+    return Table(("Concept", "Before, %", "Change", "95% interval", "Random units"), tuple(rows))
 
 
 def count_units(count: int) -> str:

@@ -216,9 +216,9 @@ def test_mistakes_are_named() -> None:
         (lambda: _find(YARDSTICK), ValueError, "a yardstick has its own held-out pictures"),
         (lambda: find_repair(GENERATOR, YARDSTICK, features=FILTERS), ValueError, "a yardstick has its own features"),
         (lambda: _find(force_to="men"), KeyError, "did you mean 'mean'"),
-        (lambda: _find(num_images=1), ValueError, "num_images must be 2 or more; got 1"),
-        (lambda: _find(num_sets=1), ValueError, "num_sets must be 2 or more; got 1"),
-        (lambda: _find(num_held_out=0), ValueError, "num_held_out must be 8 or more; got 0"),
+        (lambda: _find(num_images=1), ValueError, "num_images must be at least 2; got 1"),
+        (lambda: _find(num_sets=1), ValueError, "num_sets must be at least 2; got 1"),
+        (lambda: _find(num_held_out=0), ValueError, "num_held_out must be at least 8; got 0"),
         (lambda: _find(units=(0, 1)), TypeError, r"units must be a UnitSet\(layer, units\); got tuple"),
         (
             lambda: _find(units=UnitSet("layer1", ())),
@@ -256,7 +256,7 @@ def test_a_layer_or_unit_that_is_not_there_is_refused_before_a_picture_is_read()
 def test_too_few_images_are_refused_before_pictures_are_read_and_the_message_says_how_many() -> None:
     train, held_out = _Source(TRAIN), _Source(HELD_OUT)
     with pytest.raises(
-        ValueError, match=r"need 24 top images; got .* use 240 samples or more \(num_samples, --num-samples\)"
+        ValueError, match=r"need 24 top images; got .* use at least 240 samples \(num_samples, --num-samples\)"
     ):
         _find(train, held_out=held_out, num_samples=234)
     assert not train.indices and held_out.indices == [0], "one picture says how many features there are"

@@ -207,7 +207,7 @@ def test_mistakes_are_named() -> None:
         ({"units": UnitSet("layer1", ())}, ValueError, "at least one unit of"),
         ({"units": UnitSet("layer3", (0,))}, KeyError, "unknown layer"),
         ({"concept": "rod"}, KeyError, "did you mean 'red'"),
-        ({"num_samples": 1}, ValueError, "num_samples must be 2 or more"),
+        ({"num_samples": 1}, ValueError, "num_samples must be at least 2"),
         ({"values": [1.0, 2.0]}, ValueError, "each of the 1 units"),
         ({"patch": 9}, ValueError, r"patch must be in \[1, 8\] cells; got 9"),
     ):

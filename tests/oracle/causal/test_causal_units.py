@@ -215,8 +215,8 @@ def test_mistakes_are_named() -> None:
         ({"num_units": 0}, ValueError, "num_units must be at least 1; got 0"),
         ({"segmenter": hard, "method": "optimization"}, TypeError, "no logits"),
         ({"num_samples": 4}, ValueError, "num_samples must be at least 8"),
-        ({"num_samples": 1, "method": "effect"}, ValueError, "num_samples must be 2 or more"),
-        ({"num_samples": 0, "method": "effect"}, ValueError, "num_samples must be 2 or more"),
+        ({"num_samples": 1, "method": "effect"}, ValueError, "num_samples must be at least 2"),
+        ({"num_samples": 0, "method": "effect"}, ValueError, "num_samples must be at least 2"),
     ):
         with pytest.raises(error, match=message):
             find_causal_units(**{**find, **change})

@@ -41,7 +41,7 @@ def test_discoveries_are_those_of_the_definition(p: list[float], rate: float) ->
 
 
 def test_the_worked_example_of_benjamini_and_hochberg() -> None:
-    """Source: Benjamini and Hochberg 1995, Sec. 3.2: of 15 hypotheses, four are rejected at 5 %."""
+    """Source: Benjamini and Hochberg 1995, Sec. 3.2: of 15 hypotheses, four are rejected at 5%."""
     p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344]
     p += [0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000]
     assert benjamini_hochberg(torch.tensor(p), 0.05).tolist() == [True] * 4 + [False] * 11
@@ -212,7 +212,7 @@ def test_the_order_of_groups_does_not_matter() -> None:
 
 
 def test_what_never_overlaps_has_an_interval_from_the_areas() -> None:
-    """32 groups miss an event that occurs in a share s of groups with probability (1 - s)^32, 2.5 % for this s."""
+    """32 groups miss an event that occurs in a share s of groups with probability (1 - s)^32, 2.5% for this s."""
     share = 1 - 0.025 ** (1 / 32)
     nothing, unit, concept = torch.zeros(32, 1, 1, dtype=torch.int64), torch.tensor([[10]]), torch.tensor([[30]])
     estimate = jackknife_iou(nothing, unit.expand(32, 1), concept.expand(32, 1))
@@ -370,7 +370,7 @@ def test_at_most_one_discovery_in_a_hundred_is_false(trials: Tensor) -> None:
 
 
 def test_noise_alone_is_hardly_ever_discovered(trials: Tensor) -> None:
-    """Trials with any discovery are binomial at 1 % or below; more than 4 of 60 have probability 0.0004."""
+    """Trials with any discovery are binomial at 1% or below; more than 4 of 60 have probability 0.0004."""
     assert sum(bool(benjamini_hochberg(p[:, NOISE]).any()) for p in trials) <= 4
 
 

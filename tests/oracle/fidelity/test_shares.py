@@ -269,7 +269,7 @@ BAD = {
     "few samples": ({"num_samples": 19}, "num_samples must be an integer of at least 20; got 19"),
     "few real": (
         {"num_samples": 101},
-        "101 samples require 202 real images.*got 200; lower num_samples to 100 or less",
+        "101 samples require 202 real images.*got 200; lower num_samples to at most 100",
     ),
     "batch size": ({"batch_size": 0}, "batch_size must be an integer of at least 1; got 0"),
     "other size": (

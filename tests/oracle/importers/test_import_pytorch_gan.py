@@ -116,5 +116,5 @@ def test_what_is_wrong_is_named() -> None:
 
 @pytest.mark.parametrize("wrong", [{"units": [4]}, {"units": [4, 0]}, {"side": 0}, {"slope": 1.5}], ids=str)
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
-    with pytest.raises(ValueError, match="units must be two numbers or more"):
+    with pytest.raises(ValueError, match="units must be at least two numbers"):
         ResizeConv(**{"z_dim": 3, "units": [4, 3], **wrong})

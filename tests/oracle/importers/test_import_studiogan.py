@@ -354,7 +354,7 @@ def test_what_is_attended_to_elsewhere_and_a_biggan_is_refused_by_name() -> None
     assert_says(RESNET, biggan, ["BigGAN", "shared"])
     assert_says(RESNET, _conditional(_resnet([6, 5, 4]), "gain", classes=6), ["6 numbers", "parts of z"])
     narrow = _resnet([6, 4, 4], attended=1)
-    assert_says(RESNET, narrow, ["attention must be numbers in [2, 3] of layers with 8 units or more"])
+    assert_says(RESNET, narrow, ["attention must be numbers in [2, 3] of layers with at least 8 units"])
     first = {name.replace("blocks.1.", "blocks.0."): value for name, value in _resnet([8, 8], attended=0).items()}
     assert not RESNET.fit(first, {}).is_whole
     elsewhere = _mimicry(_resnet([8, 8, 8], attended=1))
@@ -399,11 +399,11 @@ def test_what_is_wrong_is_said() -> None:
     assert not DEEP_CONV.fit(t, {}).is_whole
     with pytest.raises(ValueError, match=r"doubling must be one of nearest, bilinear; got 'cubic'"):
         ResNet(4, [4, 4], doubling="cubic")
-    with pytest.raises(ValueError, match="two numbers or more"):
+    with pytest.raises(ValueError, match="at least two numbers"):
         ResNet(4, [4])
     for layers in ([1], [3], [-1]):
         with pytest.raises(
-            ValueError, match=r"attention must be numbers in \[2, 2\] of layers with 8 units or more; got"
+            ValueError, match=r"attention must be numbers in \[2, 2\] of layers with at least 8 units; got"
         ):
             ResNet(4, [8, 8], attention=layers)
     assert "attention" not in ResNet(4, [8, 8]).settings

@@ -407,7 +407,7 @@ def test_strides_that_were_guessed_are_said_until_they_are_given(tmp_path: Path,
     assert _run("import", str(path), "--out", str(out), "--arch", str(arch), "--overwrite") == 0
     assert "assuming" not in capsys.readouterr().out
     assert _run("import", str(path), "--explain", "--arch", str(arch)) == 2
-    assert "leave out --arch and --size" in capsys.readouterr().err
+    assert "omit --arch and --size" in capsys.readouterr().err
     import_checkpoint(path, guessed)
     assert not caplog.text
     generators.load(path)

@@ -387,7 +387,7 @@ def test_only_the_ws_that_a_concept_depends_on_score() -> None:
 
 
 def test_the_label_of_a_planted_direction_is_the_right_one() -> None:
-    """A step of 1 along z[2] adds 5 % of sky, as long as the horizon is in the picture; 0.05 * 3 + 0.15 < 0.5."""
+    """A step of 1 along z[2] adds 5% of sky, as long as the horizon is in the picture; 0.05 * 3 + 0.15 < 0.5."""
     generator = Horizon()
     effect = label_direction(generator, SEGMENTER, _axis(generator, 2), (-2, -1, 0, 1, 2), 40, 3, progress=False)
     assert [label.concept for label in effect.labels] == ["sky", "ground"]
@@ -484,9 +484,9 @@ def test_fewer_than_10_images_give_no_label() -> None:
         {"num_samples": 1},
         {"base": replace(effect.base, stderr=effect.base.stderr + torch.inf)},
     ):
-        with pytest.raises(ValueError, match=r"finite numbers|must be 2 or more|must be finite"):
+        with pytest.raises(ValueError, match=r"finite numbers|must be at least 2|must be finite"):
             replace(effect, **wrong)
-    with pytest.raises(ValueError, match="num_samples must be 10 or more to label a direction; got 9"):
+    with pytest.raises(ValueError, match="num_samples must be at least 10 to label a direction; got 9"):
         label_direction(Horizon(), SEGMENTER, _axis(Horizon(), 0), num_samples=9)
 
 
@@ -586,7 +586,7 @@ def test_values_that_cannot_be_make_no_direction(tmp_path: Path) -> None:
         {"sigma": 0.0},
         {"sigma": float("inf")},
     ):
-        with pytest.raises(ValueError, match=r"score at most 1|num_samples must be 0 or more"):
+        with pytest.raises(ValueError, match=r"score at most 1|num_samples must be at least 0"):
             replace(direction, **wrong)
     for wrong in ((float("nan"), 1.0, 9), (0.1, -1.0, 9), (0.1, float("nan"), 9), (0.1, 1.0, 1)):
         with pytest.raises(ValueError, match="a label must have a finite slope"):

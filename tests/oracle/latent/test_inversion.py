@@ -367,7 +367,7 @@ def test_values_that_cannot_be_make_no_inversion() -> None:
     with pytest.raises(ValueError, match="noise must be finite"):
         replace(found, noise=(torch.full((2, 1, 4, 4), torch.inf),))
     for name in ("num_candidates", "num_starts", "num_steps"):
-        with pytest.raises(ValueError, match="counts of 0 or more"):
+        with pytest.raises(ValueError, match="counts of at least 0"):
             replace(found, **{name: -1})
     for residual in (found.residual[:, :, :1], found.residual[:, :1], found.residual[:, :3]):  # two would be broadcast
         with pytest.raises(ValueError, match="the shape of the activations of 'layer2'"):
@@ -408,7 +408,7 @@ def _detached(images: Tensor) -> Tensor:
 
 MISTAKES = {
     "another size": (_dcgan, {"images": torch.zeros(1, 3, 8, 8)}, ValueError, r"the size of dcgan, \[3, 16, 16\]"),
-    "whole numbers": (_dcgan, {"images": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, ValueError, "must be float"),
+    "integers": (_dcgan, {"images": torch.zeros(1, 3, 16, 16, dtype=torch.uint8)}, ValueError, "must be float"),
     "one picture": (_dcgan, {"images": torch.zeros(3, 16, 16)}, ValueError, "must be float"),
     "none": (_dcgan, {"images": torch.zeros(0, 3, 16, 16)}, ValueError, "must be float"),
     "0 to 255": (_dcgan, {"images": torch.full((1, 3, 16, 16), 200.0)}, ValueError, r"x / 127.5 - 1"),
@@ -422,12 +422,12 @@ MISTAKES = {
     "one candidate": (_dcgan, {"num_candidates": 1, "num_starts": 1}, ValueError, "at least 2 candidates"),
     "no start": (_dcgan, {"num_starts": 0}, ValueError, "at least 2 candidates, 1 start"),
     "more starts than samples": (_dcgan, {"num_starts": 101}, ValueError, "no more starts than candidates"),
-    "negative steps": (_dcgan, {"num_steps": -1}, ValueError, "0 steps or more"),
+    "negative steps": (_dcgan, {"num_steps": -1}, ValueError, "at least 0 steps"),
     "no steps": (
         _dcgan,
         {"num_steps": 0, "layer": "layer1"},
         ValueError,
-        "num_steps must be 1 or more to find a residual",
+        "num_steps must be at least 1 to find a residual",
     ),
     "steps": (lambda: PlantedGenerator(size=16, cells=4), {}, ValueError, "no gradients flow through planted"),
     "inference mode": (_frozen, {}, ValueError, "load it outside torch.inference_mode"),

@@ -269,7 +269,7 @@ def test_path_length_is_kept_and_refuses_what_cannot_be(tmp_path) -> None:
         {"mean": math.nan},
         {"stderr": -1.0},
     ):
-        with pytest.raises(ValueError, match=r"2 values must be kept|epsilon must be|0 or more"):
+        with pytest.raises(ValueError, match=r"2 values must be kept|epsilon must be|at least 0"):
             replace(found, **wrong)
     for bad, said in (
         ({"space": "w"}, "no w, only z"),
@@ -308,7 +308,7 @@ def test_even_frames_are_at_equal_distances() -> None:
     assert loop.positions(4).tolist() == [0, 0.5, 1, 1.5]
     torch.testing.assert_close(loop.even_positions(4)[2], torch.tensor(1.0, dtype=torch.float64), atol=1e-2, rtol=0)
     assert Walk(_Still(), keys).even_positions(3).tolist() == [0, 0.5, 1]
-    with pytest.raises(ValueError, match="num_frames must be 2 or more"):
+    with pytest.raises(ValueError, match="num_frames must be at least 2"):
         walk.positions(1)
     with pytest.raises(ValueError, match="fineness"):
         walk.even_positions(3, fineness=0)

@@ -77,7 +77,7 @@ def test_the_false_discovery_rate_holds(quantile: float) -> None:
         real = layer.beyond_chance()
         assert real[TREE, 0]
         assert real[RARE, 1]
-        assert real[SKY, 2] or quantile < 0.1  # the top 1 % are in a few samples only
+        assert real[SKY, 2] or quantile < 0.1  # the top 1% are in a few samples only
         assert layer.matches[0].is_interpretable()
         found += int(real.sum())
         false += int(real[:, 3:].sum())

@@ -41,7 +41,7 @@ def test_critical_values_are_quantiles() -> None:
 
 @pytest.mark.parametrize(("probability", "degrees"), [(0.0, 3), (1.0, 3), (0.5, 0)])
 def test_what_has_no_quantile_is_refused(probability: float, degrees: int) -> None:
-    with pytest.raises(ValueError, match=r"in \(0, 1\) and degrees 1 or more"):
+    with pytest.raises(ValueError, match=r"in \(0, 1\) and degrees at least 1"):
         student_t_quantile(probability, degrees)
 
 

@@ -54,10 +54,10 @@ CHOICE = """
 """
 HELP = "see gandissect sample --help"
 VALUES = {
-    "--seed: invalid literal for int() with base 10: '1.5'": "--seed must be a whole number; got '1.5'",
+    "--seed: invalid literal for int() with base 10: '1.5'": "--seed must be an integer; got '1.5'",
     "--rate: could not convert string to float: 'abc'": "--rate must be a number; got 'abc'",
     "--start: no type matching {None}|INT could be instantiated from ['x'].\n\n  Got errors:\n  - <class 'int'>: no": (
-        "--start must be a whole number or None; got 'x'"
+        "--start must be an integer or None; got 'x'"
     ),
     "settings: images (--images) must be 1; got 0": "images (--images) must be 1; got 0",
     "settings.architecture: input_size must be 1; got 0": "input_size must be 1; got 0",

@@ -208,7 +208,7 @@ def test_wrong_shapes_say_what_is_allowed(generator: StyleGAN) -> None:
     for broken in (noise[:-1], [*noise[:-1], noise[0]], [each[:, 0] for each in noise], other_batch):
         with pytest.raises(ValueError, match=r"\[2 or 1, 1, side, side\] per layer, with sides \[4, 4, 8, 8, 16, 16\]"):
             generator.synthesis(ws, broken)
-    with pytest.raises(ValueError, match=r"w_dim must be 1 or more, mapping_depth in \[1, 64\]; got 5 and 0"):
+    with pytest.raises(ValueError, match=r"w_dim must be at least 1, mapping_depth in \[1, 64\]; got 5 and 0"):
         StyleGAN(size=8, w_dim=5, mapping_depth=0)
     with pytest.raises(ValueError, match="power of two"):
         StyleGAN(size=24)

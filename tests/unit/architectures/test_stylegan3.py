@@ -122,7 +122,7 @@ def test_it_has_w_and_no_noise() -> None:
         ({"filterings": []}, ValueError, "a canvas of 16 cannot contain an image of 32"),
         ({"filterings": [{"units": 4, "side": 20}]}, ValueError, "cannot contain|the image"),
         ({"filterings": [{"units": 4, "side": 32, "taps": 3}]}, TypeError, "taps"),
-        ({"filterings": [{"units": 0, "side": 32}]}, ValueError, "units must be 1 or more"),
+        ({"filterings": [{"units": 0, "side": 32}]}, ValueError, "units must be at least 1"),
         ({"filterings": [{"units": 4.5, "side": 32}]}, TypeError, "must be integers"),
         ({"filterings": [{"units": 4, "side": 32, "up": 10**9}]}, ValueError, r"down_taps must be in \[1, 256\]"),
         ({"filterings": [{"units": 4, "side": 32, "kernel": 5}]}, ValueError, "kernel 1 or 3"),

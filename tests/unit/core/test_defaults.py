@@ -151,7 +151,7 @@ def test_a_segmenters_training_ends_where_it_ends_without(tmp_path: Path) -> Non
 
 FLOATS = {"empty", "eye", "full", "kaiser_window", "linspace", "ones", "rand", "randn", "tensor", "zeros"}
 WHOLE = {"arange", "as_tensor", "randint", "randperm"}
-"""Of whole numbers, or of what they are given."""
+"""Of integers, or of what they are given."""
 BUILDERS = {"__init__", "draw_normal", "lowpass", "_color"}
 """Functions that build networks: those of `generators.architectures` stand where torch.device says."""
 

@@ -37,10 +37,10 @@ def test_whole_numbers_are_not_floats() -> None:
     [
         (Range(0, 1, above=True), "a number in (0, 1]"),
         (Range(0, 1, below=True), "a number in [0, 1)"),
-        (Range(2, 8, whole=True), "a whole number in [2, 8]"),
-        (Range(2, whole=True), "a whole number, 2 or more"),
+        (Range(2, 8, whole=True), "an integer in [2, 8]"),
+        (Range(2, whole=True), "an integer of at least 2"),
         (Range(0, above=True), "a number above 0"),
-        (Range(whole=True), "a whole number"),
+        (Range(whole=True), "an integer"),
     ],
 )
 def test_an_error_says_name_range_and_value(allowed: Range, words: str) -> None:

@@ -76,5 +76,5 @@ def test_counts_out_of_range_are_refused(arguments: tuple[int, ...]) -> None:
 )
 def test_more_samples_than_days_of_work_are_refused(draw: Callable[..., object], num_samples: int) -> None:
     generator, segmenter = generators.PlantedGenerator(size=16, cells=8), segmenters.load("palette")
-    with pytest.raises(ValueError, match=f"num_samples must be 100,000,000 or less; got {num_samples:,}"):
+    with pytest.raises(ValueError, match=f"num_samples must be at most 100,000,000; got {num_samples:,}"):
         draw(generator, segmenter, num_samples)

@@ -1,4 +1,4 @@
-"""Seeds are whole numbers, and latent vectors are finite, everywhere."""
+"""Seeds are integers, and latent vectors are finite, everywhere."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_seed_that_is_no_whole_number_is_refused(name: str, monkeypatch: Any, 
     original = getattr(home, function)
     for seed in (1.5, "7", True):
         monkeypatch.setattr(home, function, _with_seed(original, seed))
-        with pytest.raises(ValueError, match="seed must be a whole number; got "):
+        with pytest.raises(ValueError, match="seed must be an integer; got "):
             CALLS[name](networks, tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_one_function_knows_what_a_seed_is(seed: Any) -> None:
         lambda: make_networks().plain.sample_z(0, seed),
     )
     for refuse in refusing:
-        with pytest.raises(ValueError, match="seed must be a whole number; got"):
+        with pytest.raises(ValueError, match="seed must be an integer; got"):
             refuse()
 
 

@@ -95,9 +95,9 @@ def test_every_public_function_refuses_another_kind(
         (lambda D: Yardstick.of(S, "runs/pictures", None), "train must be of type PictureSource or Tensor; got str"),
         (lambda D: generate(G, G.sample_z(1), None), r"edits must be a list, such as \[edit\] or \[\]; got NoneType"),
         (lambda D: dissect(G, S, 3), "names must be a string or a list of strings; got 3"),
-        (lambda D: G.sample_z(4.0), "num_samples must be a whole number; got 4.0"),
-        (lambda D: G.sample_z("4"), "num_samples must be a whole number; got '4'"),
-        (lambda D: G.sample_z(4, 1, 1.5), "start must be a whole number; got 1.5"),
+        (lambda D: G.sample_z(4.0), "num_samples must be an integer; got 4.0"),
+        (lambda D: G.sample_z("4"), "num_samples must be an integer; got '4'"),
+        (lambda D: G.sample_z(4, 1, 1.5), "start must be an integer; got 1.5"),
     ],
 )
 def test_the_message_names_what_is_wanted(call: Callable[..., object], said: str, dissection: Dissection) -> None:

@@ -52,7 +52,7 @@ def test_folders_that_are_missing_are_named_before_others_are_decoded(
 
 
 def test_what_is_no_source_is_named() -> None:
-    with pytest.raises(ValueError, match="COUNT in scenes:COUNT must be 1 or more"):
+    with pytest.raises(ValueError, match="COUNT in scenes:COUNT must be at least 1"):
         open_source("scenes:many", 16)
     with pytest.raises(ValueError, match="name the training pictures"):
         open_pictures([], 16, 0.05)

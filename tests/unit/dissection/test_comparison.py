@@ -272,7 +272,7 @@ def test_the_figure_shows_shares_and_tables() -> None:
     _check_page(figure)
     shares, *tables = figure.axes
     assert (
-        "net is at least 0.04\nand beyond chance; 100 samples per model, seed 1, 2; bars are 95 %"
+        "net is at least 0.04\nand beyond chance; 100 samples per model, seed 1, 2; bars are 95%"
         in figure.get_suptitle()
     )
     assert shares.get_ylabel() == "interpretable units"
@@ -460,7 +460,7 @@ def test_the_command_prints_a_line_a_layer_and_draws(runs, tmp_path: Path, capsy
         "second one",
         "second one",
     ]
-    assert " ".join(lines[1].split()) == "first layer2 6 5 83.3 % 43.6-97.0 4 red 2, green 1, blue 1"
+    assert " ".join(lines[1].split()) == "first layer2 6 5 83.3% 43.6-97.0 4 red 2, green 1, blue 1"
     assert last == f"figure: {out}"
     assert out.read_bytes().startswith(b"\x89PNG")
     assert list(out.parent.iterdir()) == [out]

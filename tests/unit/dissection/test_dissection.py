@@ -100,7 +100,7 @@ def test_the_result_is_complete() -> None:
 
 
 def _assert_counts_fit(layer: LayerDissection, generator: DCGAN, tolerance: int) -> None:
-    """With 20 samples of 16 * 16 pixels and a quantile of 5 %, a unit is on at 256 pixels or slightly fewer."""
+    """With 20 samples of 16 * 16 pixels and a quantile of 5%, a unit is on at 256 pixels or slightly fewer."""
     values = upsample(generator.head(generator.sample_z(20), layer.name), (16, 16)).transpose(0, 1).flatten(1)
     on = values > layer.thresholds[:, None]
     assert torch.equal(on.sum(1), layer.unit_area)
@@ -115,7 +115,7 @@ def _assert_counts_fit(layer: LayerDissection, generator: DCGAN, tolerance: int)
 def test_a_unit_is_on_at_no_more_than_its_quantile_and_hardly_less() -> None:
     generator = _generator()
     for layer in _dissect(generator):
-        _assert_counts_fit(layer, generator, tolerance=5)  # 0.1 % of 5120
+        _assert_counts_fit(layer, generator, tolerance=5)  # 0.1% of 5120
 
 
 def test_layers_come_in_the_generators_order_and_do_not_depend_on_each_other() -> None:

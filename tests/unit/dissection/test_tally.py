@@ -247,12 +247,15 @@ LAYER_SAYS = "counts of 'layer2' contradict each other"
 WRONG: dict[str, tuple[Callable[[Tally, LayerCount], object], str]] = {
     "labels below zero": (lambda t, _: _moved(t.labels.labels), "the label counts do not match 45 samples"),
     "a label too many": (lambda t, _: t.labels.labels[0, 1].add_(1), "the label counts do not match 45 samples"),
-    "time below zero": (lambda t, _: setattr(t, "seconds", -0.5), "seconds must be finite and 0 or more; got -0.5"),
+    "time below zero": (lambda t, _: setattr(t, "seconds", -0.5), "seconds must be finite and at least 0; got -0.5"),
     "time without end": (
         lambda t, _: setattr(t, "seconds", float("inf")),
-        "seconds must be finite and 0 or more; got inf",
+        "seconds must be finite and at least 0; got inf",
     ),
-    "time unknown": (lambda t, _: setattr(t, "seconds", float("nan")), "seconds must be finite and 0 or more; got nan"),
+    "time unknown": (
+        lambda t, _: setattr(t, "seconds", float("nan")),
+        "seconds must be finite and at least 0; got nan",
+    ),
     "a bracket upside down": (lambda _, c: c._brackets.low[0].copy_(c._brackets.high[0] + 1), LAYER_SAYS),
     "levels that fall": (
         lambda _, c: c.curve.levels[0].copy_(c.curve.levels[0].flip(0) - torch.arange(33)),

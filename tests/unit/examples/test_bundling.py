@@ -170,7 +170,7 @@ def test_a_card_is_not_written_of_a_run_with_other_settings(made) -> None:
 
 def test_weights_too_large_to_ship_are_refused_before_they_are_trained(tmp_path: Path) -> None:
     wide = script.Model("progan", NOISE, "--width 128 --max-width 512", "")
-    with pytest.raises(ValueError, match=r"wide must take 16 MB or less; got 30\.\d MB; reduce max_width"):
+    with pytest.raises(ValueError, match=r"wide must take at most 16 MB; got 30\.\d MB; reduce max_width"):
         script.bundle("wide", wide, script.Options(device="cpu"), tmp_path)
     assert not list(tmp_path.iterdir())
 

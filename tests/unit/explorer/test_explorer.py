@@ -222,7 +222,7 @@ def test_mistakes_show_before_a_server_starts(monkeypatch: pytest.MonkeyPatch, t
             "no folder",
         ),
         ({"data": (f"{tmp_path}@train",)}, ValueError, "must be a folder of pictures; it holds results"),
-        ({"data": ("scenes:none",)}, ValueError, "COUNT in scenes:COUNT must be 1 or more"),
+        ({"data": ("scenes:none",)}, ValueError, "COUNT in scenes:COUNT must be at least 1"),
         ({"generator": str(tmp_path / "none.safetensors")}, FileNotFoundError),
         ({"num_samples": 0}, ValueError),
         ({"port": 70_000}, ValueError),

@@ -81,7 +81,7 @@ def test_captions_are_below_their_image_and_no_wider() -> None:
         (torch.zeros(2, 8, 8, dtype=torch.int64), {}, "label maps need concepts, such as concepts=segmenter.concepts"),
         (torch.full((8, 8), 2), {"concepts": CONCEPTS}, "labels must be -1 to 1; got 2 to 2"),
         (torch.zeros(2, 3, 8, 8), {"captions": ["a"]}, "captions must be one for each of the 2 images; got 1"),
-        (torch.zeros(2, 3, 8, 8), {"columns": 0}, "columns must be 1 or more; got 0"),
+        (torch.zeros(2, 3, 8, 8), {"columns": 0}, "columns must be at least 1; got 0"),
     ],
 )
 def test_what_is_no_grid_is_refused(value: torch.Tensor, options: dict[str, Any], message: str) -> None:

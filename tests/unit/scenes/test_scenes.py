@@ -148,8 +148,8 @@ def test_batch_shapes_and_types() -> None:
     [
         ((15, 4), "16 to 1024"),
         ((2000, 4), "16 to 1024"),
-        ((64, 0), "num_images must be 1 or more"),
-        ((64, 4, 0, -1), "resident_bytes must be 0 or more"),
+        ((64, 0), "num_images must be at least 1"),
+        ((64, 4, 0, -1), "resident_bytes must be at least 0"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: tuple[int, ...], word: str) -> None:
@@ -167,7 +167,7 @@ def test_bad_indices_are_refused() -> None:
         source.batch([])
     with pytest.raises(TypeError):
         source.batch([1.5])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="index must be 0 or more"):
+    with pytest.raises(ValueError, match="index must be at least 0"):
         render(0, -1, 16)
 
 

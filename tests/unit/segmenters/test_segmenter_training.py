@@ -488,7 +488,7 @@ def test_what_are_no_labeled_pictures_is_named(tmp_path):
         with pytest.raises(TypeError, match=message):
             train_segmenter(*arguments, tmp_path / "run", device="cpu")
     for name in ("snapshot_every", "checkpoint_every"):
-        with pytest.raises(ValueError, match=rf"^{name} \(--.*\) must be a whole number, 1 or more; got 0$"):
+        with pytest.raises(ValueError, match=rf"^{name} \(--.*\) must be an integer of at least 1; got 0$"):
             train_segmenter(*given, tmp_path / "run", device="cpu", **{name: 0})
     assert not (tmp_path / "run").exists()
 

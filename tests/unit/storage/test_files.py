@@ -135,7 +135,7 @@ def test_a_file_that_is_too_large_is_not_read_and_folders_are_made(
     write_json(path, {"name": "häuser"})
     assert "häuser" in path.read_text(encoding="utf-8")
     monkeypatch.setattr("gandissect.storage.files.MAX_FILE_BYTES", 10)
-    with pytest.raises(ValueError, match=r"x\.json must have 10 bytes or less; got \d+"):
+    with pytest.raises(ValueError, match=r"x\.json must have at most 10 bytes; got \d+"):
         read_json(path)
 
 

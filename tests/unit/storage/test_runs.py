@@ -262,7 +262,7 @@ def test_settings_within_settings_are_compared_one_by_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["num_steps", "snapshot_every", "checkpoint_every"])
 def test_a_number_of_steps_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be a whole number, 1 or more; got 0$"):
+    with pytest.raises(ValueError, match=f"^{name} must be an integer of at least 1; got 0$"):
         train(Counter(), tmp_path, {}, **{**STEPS, name: 0})
     assert not list(tmp_path.iterdir())
 

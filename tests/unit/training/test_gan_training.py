@@ -204,7 +204,7 @@ def test_settings_name_the_nearest_match(change: dict, message: str) -> None:
 @pytest.mark.parametrize("name", ["snapshot_images", "checkpoint_images"])
 @pytest.mark.parametrize("images", [0, 1.5])
 def test_snapshots_every_no_images_are_refused(tmp_path: Path, name: str, images: float) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} \(--.*\) must be a whole number, 1 or more; got {images}$"):
+    with pytest.raises(ValueError, match=rf"^{name} \(--.*\) must be an integer of at least 1; got {images}$"):
         train_generator(TINY, Noise(), tmp_path / "run", **{name: images}, device="cpu")
     assert not (tmp_path / "run").exists()
 

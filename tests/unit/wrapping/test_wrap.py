@@ -444,7 +444,7 @@ def _compiled_in_place() -> nn.Module:
         (Shuts, {}, ValueError, "no layer that can be dissected"),
         (Returns, {}, TypeError, r"float images \[batch, 3, H, W\]; got a dict"),
         (Draws, {"z_dim": 17}, ValueError, r"does not take z of shape \[2, 17\] \(.*\) and \[2, 17, 1, 1\]"),
-        (Draws, {"z_dim": 0}, ValueError, "z_dim must be 1 or more; got 0"),
+        (Draws, {"z_dim": 0}, ValueError, "z_dim must be at least 1; got 0"),
         (_sequential, {"z_dim": 5.0}, TypeError, "z_dim must be an integer; got 5.0"),
         (Noisy, {}, ValueError, "Noisy takes z, noise; wrap it in a module"),
         (Noisy, {"c": 1}, ValueError, "Noisy takes z, noise; wrap it in a module"),
