@@ -49,7 +49,7 @@ class ClassAccuracy(Tabular):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the accuracy."""
+        """Wilson's 95% interval of the accuracy."""
         return wilson_interval(int(self.confusion.diagonal().sum()), self.num_images)
 
     @property
@@ -112,7 +112,7 @@ def measure_class_accuracy(
         generator: Generator whose rows have classes; each is drawn as often as its ``sample_z`` draws it.
         judge: Function from images in [-1, 1] to one logit per class of the generator, such as a classifier in eval
             mode that was trained on other pictures.
-        num_samples: Number of samples, 2 or more.
+        num_samples: Number of samples, at least 2.
         seed: Seed of the samples.
         batch_size: Images per batch, at least 1.
         progress: Show a progress bar.
