@@ -219,7 +219,7 @@ def _check_dissection(dissection: Dissection, generator: Generator, seed: int) -
     dissection.provenance.generator.check(generator, "the dissection")
     if dissection.provenance.seed == seed:
         raise ValueError(
-            f"the dissection is of the images of seed {seed}; measure the effects on another seed, such as "
+            f"the dissection used seed {seed} too; measure the effects with another seed, such as "
             f"seed={seed + 1} (--seed {seed + 1})"
         )
 

@@ -228,7 +228,7 @@ class _Probability:
         """Check that gradients flow through both networks.
 
         Raises:
-            ValueError: If they do not, with the remedy.
+            ValueError: If no gradients flow through one of them; the message states the remedy.
         """
         leaf = activation.clone().requires_grad_()
         try:

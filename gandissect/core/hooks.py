@@ -184,7 +184,8 @@ def _refuse_recomputation() -> None:
     """Refuse to change an output in part of a network that runs a second time when gradients are computed.
 
     Raises:
-        RuntimeError: If so; the second run is outside the block and would yield the gradients of the unedited network.
+        RuntimeError: If the part runs a second time; that run is outside the block and would yield the gradients of the
+            unedited network.
     """
     if module := next(filter(None, map(_get_recomputing_module, _stack())), None):
         raise RuntimeError(

@@ -217,7 +217,7 @@ def merge_shards(
             seen = first.samples[: first.seen]
             covered = f"samples {seen.start} to {seen.stop - 1}" if seen else "no samples"
             raise ValueError(
-                f"the shards cover {covered} of {first.plan.settings.num_samples}; name the folders of all shards, "
+                f"the shards cover {covered} of {first.plan.settings.num_samples}; pass the folders of all shards, "
                 "each finished"
             )
         if networks is None:
@@ -274,7 +274,7 @@ def _check_shards(folders: Sequence[Path]) -> None:
         ValueError: If ``folders`` is empty.
     """
     if not folders:
-        raise ValueError("name the folders of all shards")
+        raise ValueError("pass the folders of all shards")
     for folder in folders:
         if (folder / TALLY).exists():
             continue
@@ -284,7 +284,7 @@ def _check_shards(folders: Sequence[Path]) -> None:
                 "report with gandissect report (Dissection.load, write_report)"
             )
         raise FileNotFoundError(
-            f"no {TALLY} in {folder}; name the folders that gandissect dissect --shard (dissect_shard) wrote"
+            f"no {TALLY} in {folder}; pass the folders that gandissect dissect --shard (dissect_shard) wrote"
         )
 
 

@@ -53,7 +53,8 @@ def check_pixels(images: Float[Tensor, "batch 3 H W"], samples: range) -> None:
     """Check that all pixels are finite and at least half of them are not far from [-1, 1].
 
     Raises:
-        ValueError: If not; the message names the first sample with a non-finite pixel, or the range of the images.
+        ValueError: If a pixel is not finite, or most are out of range; the message names the first sample with a
+            non-finite pixel, or the range of the images.
     """
     check_finite(images, samples)
     if 2 * int((images.abs() > FAR).sum()) > images.numel():

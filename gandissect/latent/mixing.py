@@ -205,7 +205,7 @@ def _as_w_pair(generator: Generator, w_a: Tensor, w_b: Tensor) -> tuple[Tensor, 
     """Return both arguments after checking that they are w of the same shape.
 
     Raises:
-        ValueError: If they are not.
+        ValueError: If they are not w, or their shapes differ.
     """
     if w_a.ndim != 3 or w_a.shape != w_b.shape:
         raise ValueError(

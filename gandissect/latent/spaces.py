@@ -60,7 +60,7 @@ def check_space(generator: Generator, space: str) -> None:
     """Check that a generator has a latent space.
 
     Raises:
-        ValueError: If it does not, naming the spaces that it has.
+        ValueError: If the generator lacks the space; the message names the spaces that it has.
     """
     if space == "w":
         require_w(generator)
@@ -212,7 +212,7 @@ def check_latents(generator: Generator, latents: Latents) -> None:
     """Check that latent vectors are z or w of a generator.
 
     Raises:
-        TypeError: If they are not a tensor.
+        TypeError: If the latent vectors are not a tensor.
         ValueError: If they have the wrong shape or dtype, or are not finite.
     """
     check_type("latents", latents, Tensor, "convert an array with torch.as_tensor")
@@ -226,7 +226,7 @@ def check_z(generator: Generator, z: Float[Tensor, "batch z"]) -> None:
     """Check that latent vectors are z of a generator.
 
     Raises:
-        TypeError: If they are not a tensor.
+        TypeError: If the latent vectors are not a tensor.
         ValueError: If they have the wrong shape or dtype, or a row is not finite.
     """
     check_type("z", z, Tensor, "convert an array with torch.as_tensor")
@@ -240,7 +240,7 @@ def _check_finite(space: str, generator: Generator, latents: Tensor) -> None:
     """Check that latents are finite.
 
     Raises:
-        ValueError: If they are not, naming the row.
+        ValueError: If a latent vector is not finite; the message names its row.
     """
     wrong = (~latents.isfinite()).flatten(1).any(1).nonzero()
     if len(wrong):

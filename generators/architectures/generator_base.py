@@ -106,7 +106,7 @@ class GeneratorBase(nn.Module):
         """Check that latent vectors are finite, except while the generator is traced or compiled.
 
         Raises:
-            ValueError: If not; the message names the first such row.
+            ValueError: If a latent vector is not finite; the message names the first such row.
         """
         if torch._C._get_tracing_state() or torch.compiler.is_compiling() or latents.is_meta:
             return

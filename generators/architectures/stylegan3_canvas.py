@@ -116,7 +116,7 @@ def check_canvases(size: int, rates: Sequence[int], sides: Sequence[int]) -> Non
     """Check that canvases have the image in their center, and that the last one has no margin.
 
     Raises:
-        ValueError: If not; the message names the first such canvas.
+        ValueError: If a canvas does not fit the image; the message names the first such canvas.
     """
     for rate, side in zip(rates, sides, strict=True):
         if not rate <= side <= MAX_SIDE or (side - rate) % 2:

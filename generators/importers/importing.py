@@ -200,7 +200,7 @@ def check_images(generator: LayeredGenerator) -> None:
     """Check that a generator's activations and images are finite, up to layers that need more memory than its weights.
 
     Raises:
-        ValueError: If not; the message names the first layer with NaN or infinity.
+        ValueError: If an activation or a pixel is not finite; the message names the first layer with NaN or infinity.
     """
     room = max(MIN_ROOM, 4 * sum(tensor.numel() for tensor in generator.state_dict().values()))
     z, names = generator.sample_z(1, seed=0), (name for name, _ in generator.named_children())
@@ -212,7 +212,7 @@ def check_images(generator: LayeredGenerator) -> None:
             x = generator.stage(index, x, context)
             if not x.isfinite().all():
                 raise ValueError(
-                    f"it computes NaN or infinity for a random latent vector, first in {name!r}; "
+                    f"it produces NaN or infinity for a random latent vector, first in {name!r}; "
                     "its training probably diverged: import an earlier snapshot"
                 )
 

@@ -202,7 +202,7 @@ def _check_numbers(plan: ImportPlan, tensors: Tensors) -> None:
     """Check that the required tensors are dense, finite numbers.
 
     Raises:
-        ValueError: If not; the message names the first such tensor.
+        ValueError: If a tensor is sparse, quantized or not finite; the message names the first such tensor.
     """
     for name in plan.names:
         if tensors[name].dtype not in NUMBERS or tensors[name].layout != torch.strided:

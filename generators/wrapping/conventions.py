@@ -30,7 +30,7 @@ REMEDY = "wrap it in a module whose forward returns such images"
 FAR = 8.0
 """Images without negative values whose maximum exceeds this are taken to be in [0, 255]."""
 WILD = 32.0
-"""Images with negative values that exceed this in magnitude are in no known range."""
+"""Images with negative values that exceed this in magnitude are not in a known range."""
 
 
 def extract_images(output: Any, batch: int, name: str) -> Float[Tensor, "batch channel H W"]:
@@ -193,12 +193,12 @@ def guess_range(images: Float[Tensor, "batch channel H W"], name: str) -> ValueR
     """Return the range that images seem to be in.
 
     Raises:
-        ValueError: If the images are in no known range.
+        ValueError: If the images are not in a known range.
     """
     lowest, highest = float(images.min()), float(images.max())
     if (lowest < 0 and max(-lowest, highest) > WILD) or highest > 2 * BYTE_RANGE[1]:
         raise ValueError(
-            f"{name} returns images from {lowest:.3g} to {highest:.3g}, which is no known range; "
+            f"{name} returns images from {lowest:.3g} to {highest:.3g}, which is not a known range; "
             "pass the values of black and white with value_range="
         )
     value_range = SIGNED_RANGE if lowest < 0 or 1 < highest <= FAR else UNIT_RANGE if highest <= 1 else BYTE_RANGE

@@ -46,7 +46,8 @@ def _open_picture(
         with Image.open(file, formats=formats) as picture:
             if picture.width * picture.height > max_pixels:
                 raise ValueError(
-                    f"{name} has {picture.width} x {picture.height} pixels, over the limit of {max_pixels:,}: reduce it"
+                    f"{name} has {picture.width} x {picture.height} pixels, above the limit of {max_pixels:,}; "
+                    "reduce it"
                 )
             yield picture
     except FileNotFoundError:
@@ -55,7 +56,7 @@ def _open_picture(
         length = file.stat().st_size if isinstance(file, Path) else file.getbuffer().nbytes
         raise ValueError(f"{name} is not a picture that can be read ({length} bytes)") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(f"{name} is over the limit of {max_pixels:,} pixels: reduce it ({error})") from error
+        raise ValueError(f"{name} exceeds the limit of {max_pixels:,} pixels; reduce it ({error})") from error
     except (OSError, SyntaxError, EOFError, OverflowError, TypeError, struct.error) as error:
         raise ValueError(f"{name} is broken or truncated: {error}") from error
     except ValueError as error:

@@ -194,8 +194,8 @@ def noise(size: tuple[int, int] = (40, 30), mode: str = "RGB") -> Image.Image:
 FILM = {"save_all": True, "append_images": [Image.new("RGB", (40, 30))]}
 BAD = {
     "20 MB": (b"\x89PNG" + bytes(20 * 2**20), "the file must have at most 20 MB; got 20.0 MB"),
-    "100 megapixels": (png(10_000, 10_000), "the file has 10000 x 10000 pixels, over the limit of 40,000,000"),
-    "beyond Pillow's limit": (png(60_000, 60_000), "the file is over the limit of 40,000,000 pixels: reduce it"),
+    "100 megapixels": (png(10_000, 10_000), "the file has 10000 x 10000 pixels, above the limit of 40,000,000"),
+    "beyond Pillow's limit": (png(60_000, 60_000), "the file exceeds the limit of 40,000,000 pixels; reduce it"),
     "unpacks to 100 MB of text": (
         png(8, 8, (b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8)))),
         "the file is broken: Decompressed data too large",

@@ -117,14 +117,14 @@ class Tally:
         """Check that the counts are of this plan and these samples.
 
         Raises:
-            ValueError: If they are not; the message names what differs.
+            ValueError: If the plan or the samples differ; the message names the difference.
         """
         mine, other = plain_entries(self.plan), plain_entries(plan)
         for name, value in mine.items():
             if not (is_same_network(value, other[name]) if name.endswith("fingerprint") else value == other[name]):
-                raise ValueError(f"these counts are of another dissection: {name} is {value!r}, not {other[name]!r}")
+                raise ValueError(f"these counts belong to another dissection: {name} is {value!r}, not {other[name]!r}")
         if samples not in (None, self.samples):
-            raise ValueError(f"these counts are of samples {_format_span(self.samples)}, not {_format_span(samples)}")
+            raise ValueError(f"these counts cover samples {_format_span(self.samples)}, not {_format_span(samples)}")
 
     def merge(self, other: Tally) -> None:
         """Add the shard that follows this one.

@@ -100,7 +100,9 @@ def corner_grid(
         ValueError: If there are not four corners, or there are too few rows or columns.
     """
     if len(corners) != 4 or rows < 2 or columns < 2:
-        raise ValueError(f"need 4 corners and at least 2 rows and 2 columns; got {len(corners)}, {rows} and {columns}")
+        raise ValueError(
+            f"a grid needs 4 corners and at least 2 rows and 2 columns; got {len(corners)}, {rows} and {columns}"
+        )
     join, trailing = slerp if curved else lerp, (1,) * (corners.ndim - 1)
     across = torch.linspace(0, 1, columns, dtype=torch.float64, device="cpu").view(columns, *trailing)
     down = torch.linspace(0, 1, rows, dtype=torch.float64, device="cpu").view(rows, 1, *trailing)

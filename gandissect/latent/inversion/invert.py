@@ -286,7 +286,7 @@ def _check_gradients(
     """Check that the generator and the features are differentiable.
 
     Raises:
-        ValueError: If they are not; the message states the remedy.
+        ValueError: If one of them is not differentiable; the message states the remedy.
     """
     free = start.clone().requires_grad_()
     try:

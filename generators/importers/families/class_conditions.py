@@ -59,7 +59,7 @@ class Classes:
         """Check that a valid class is chosen if, and only if, the network has classes.
 
         Raises:
-            ValueError: If not.
+            ValueError: If the class is missing, invalid or superfluous.
         """
         check_class(self.choice, shape_of(self.tensors, f"{EMBED}.weight", 2)[1] if self.has_classes else 0)
 
@@ -98,7 +98,7 @@ def check_class(choice: Any, count: int) -> None:
     """Check that a choice is a class index or one weight per class, or None if there are no classes.
 
     Raises:
-        ValueError: If not.
+        ValueError: If the choice is neither.
     """
     if not count and choice is not None:
         raise ValueError(f"{OPTION} must be omitted, since the network has no classes; got {choice!r}")

@@ -44,7 +44,7 @@ class Norms:
         """Check that a valid class is chosen if, and only if, the norms have classes.
 
         Raises:
-            ValueError: If not.
+            ValueError: If the class is missing, invalid or superfluous.
         """
         names = [name.rpartition(".")[0] for name in self.tensors if name.endswith((".weight", ".weight_orig"))]
         kinds = [(name, name.rpartition(".")[2]) for name in names]

@@ -79,7 +79,7 @@ def _check_filters(tensors: Tensors, filters: list[str]) -> None:
     """Check that filters are [1, 2, 1].
 
     Raises:
-        ValueError: If not.
+        ValueError: If the file contains another filter.
     """
     if any(tensors[name].shape != (3,) or tensors[name].tolist() != [1, 2, 1] for name in filters):
         raise ValueError("upsampled grids must be filtered with [1, 2, 1]; the file contains another filter")

@@ -103,7 +103,7 @@ def average_w(generator: StyleGenerator) -> None:
     with torch.no_grad():
         generator.mapping.w_avg.copy_(generator.mapping.network(z).mean(dim=0))
     if not generator.mapping.w_avg.isfinite().all():
-        raise ValueError("the mapping network computes NaN or infinity")
+        raise ValueError("the mapping network produces NaN or infinity")
 
 
 def noise_sources(tensors: Tensors, names: Sequence[str], sides: Sequence[int]) -> dict[str, TensorSource]:

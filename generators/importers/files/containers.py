@@ -54,7 +54,7 @@ def check_stored(archive: zipfile.ZipFile, num_bytes: int) -> None:
     """Check that the files in an archive are uncompressed, unique and no larger than the archive.
 
     Raises:
-        ValueError: If not.
+        ValueError: If a file is compressed, occurs twice, or is too large.
     """
     infos = archive.infolist()
     if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):

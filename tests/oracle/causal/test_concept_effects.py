@@ -164,7 +164,7 @@ def test_curves_rank_units_on_other_samples_than_they_are_measured_on(segmenter:
         ({"optimize": True}, "name the layer"),
         ({"units": FIRST, "optimize": True}, "omit one of them"),
         ({"units": FIRST, "with_dissection": 9}, "omit one or the other"),
-        ({"with_dissection": 3}, "is of the images of seed 3; measure"),
+        ({"with_dissection": 3}, "used seed 3 too; measure"),
         ({"num_samples": 1}, "num_samples must be at least 2 and num_units at least 1; got 1 and 20"),
         ({"num_units": 0}, "got 1000 and 0"),
     ],

@@ -187,7 +187,7 @@ def test_a_grid_has_its_corners_and_its_edges() -> None:
         assert torch.equal(grid[[0, 0, 2, 2], [0, 4, 0, 4]], corners)
         torch.testing.assert_close(grid[0, 1], join(corners[0], corners[1], 0.25))
         torch.testing.assert_close(grid[1, 4], join(corners[1], corners[3], 0.5))
-    with pytest.raises(ValueError, match="need 4 corners"):
+    with pytest.raises(ValueError, match="a grid needs 4 corners"):
         corner_grid(corners[:3], 3, 3)
 
 

@@ -142,7 +142,7 @@ def test_what_is_no_picture_is_named(tmp_path, content):
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 100)
     Image.fromarray(noise()).save(tmp_path / "big.png")
-    with pytest.raises(ValueError, match=r"big\.png has 12 x 12 pixels, over the limit of 100"):
+    with pytest.raises(ValueError, match=r"big\.png has 12 x 12 pixels, above the limit of 100"):
         Photos(tmp_path, 8)
 
 

@@ -122,7 +122,7 @@ def test_parts_of_different_dissections_are_refused(message: str, tmp_path: Path
     with pytest.raises(ValueError, match=f"of another dissection: .*{message}"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
     with pytest.raises(
-        ValueError, match=f"{TALLY}: these counts are of another .*; name another folder, or replace it"
+        ValueError, match=f"{TALLY}: these counts belong to another .*; name another folder, or replace it"
     ):
         _count_shard(generator, segmenter, tmp_path / "1", (1, 2), **{**WANTED, **changed})
 
@@ -173,7 +173,7 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             merge_shards([folders[index] for index in chosen])
-    with pytest.raises(ValueError, match="name the folders"):
+    with pytest.raises(ValueError, match="pass the folders"):
         merge_shards([])
     with pytest.raises(FileNotFoundError, match="nowhere"):
         merge_shards([tmp_path / "nowhere"])
