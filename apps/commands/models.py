@@ -43,10 +43,10 @@ def _quality(card: Card) -> str:
     """Return the headline quality of a segmenter's or a generator's card."""
     figures = card.quality
     if "mean_iou" in figures:
-        return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']} held-out pictures"
+        return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']:,} held-out pictures"
     precision, recall = figures["precision"], figures["recall"]
     return (
         f"Fréchet distance {figures['frechet_distance']:.2f}, precision {precision['mean']:.2f}, "
         f"recall {recall['mean']:.2f}; real against real {figures['real_against_real']:.2f}, "
-        f"{precision['real']:.2f}, {recall['real']:.2f}; {figures['num_images']} held-out pictures"
+        f"{precision['real']:.2f}, {recall['real']:.2f}; {figures['num_images']:,} held-out pictures"
     )

@@ -103,7 +103,7 @@ def format_table(shares: ConceptShares) -> list[str]:
         shares: Shares of the concepts, printed in percent of the pixels.
     """
     width = max(len(concept.name) for concept in shares.concepts)
-    lines = [f"{'%':<{width}}  generated    real  difference (95%)              z  log2 ratio"]
+    lines = [f"{'%':<{width}}  generated    real  difference (95%)               z  log2 ratio"]
     for share in sorted(shares, key=lambda share: share.difference):
         low, high = (100 * end for end in share.interval)
         means = f"{100 * share.generated:9.2f} {100 * share.real:7.2f}"
