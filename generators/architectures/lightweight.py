@@ -60,8 +60,8 @@ class LightweightGAN(ExcitedGenerator):
         excited = [number for number in EXCITED if number <= len(units)]
         if not 2 <= len(units) <= 8 or len(middle) != len(excited) or min(*units, *middle, head_dim) < 1:
             raise ValueError(
-                f"units must be two to eight numbers, middle {len(excited)} numbers, all of these and head_dim 1 or "
-                f"more; got {list(units)}, {list(middle)} and {head_dim}"
+                f"units must be two to eight numbers, middle {len(excited)} numbers, all of these and head_dim at "
+                f"least 1; got {list(units)}, {list(middle)} and {head_dim}"
             )
         if any(not 2 <= number <= len(units) for number in attention):
             raise ValueError(f"attention must be layer numbers in [2, {len(units)}]; got {list(attention)}")

@@ -65,8 +65,8 @@ def conclude(repair: Repair) -> str:
     if repair.verdict == "inconclusive":
         if repair.num_sets < SETS_TO_TELL:
             return (
-                f"{repair.num_sets} sets of images are too few to tell whether the repair helps; use {SETS_TO_TELL} or "
-                "more (num_sets, --num-sets)."
+                f"{repair.num_sets} sets of images are too few to tell whether the repair helps; use at least "
+                f"{SETS_TO_TELL} (num_sets, --num-sets)."
             )
         return f"The repair makes no difference that {repair.num_sets} sets of images can show."
     return {

@@ -107,7 +107,7 @@ def test_a_number_out_of_range_is_named_alone(kind, name):
         with pytest.raises(ValueError) as refusal:
             kind(**{name: value})
         message = str(refusal.value)
-        assert message.startswith(f"{name} (--{name.replace('_', '-')}) must be a ")
+        assert message.startswith(f"{name} (--{name.replace('_', '-')}) must be a")
         assert message.endswith(f"; got {value!r}")
         assert not any(other in message for other in LIMITS[kind] if other not in name), "no other one is printed"
 
@@ -471,7 +471,7 @@ def test_a_training_with_other_steps_says_why_it_cannot_go_on(run):
     """The learning rate depends on the number of steps from the third step on."""
     assert all(learning_rate(settings(6), step) != learning_rate(settings(7), step) for step in range(2, 6))
     with pytest.raises(
-        ValueError, match="of 6 steps cannot continue with 7, because its learning rate follows a cosine"
+        ValueError, match="of 6 steps cannot continue with 7, since its learning rate follows a cosine"
     ):
         train_segmenter(settings(7), [Stripes()], Stripes(4), run, device="cpu")
 

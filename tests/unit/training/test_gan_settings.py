@@ -53,7 +53,7 @@ def test_a_number_out_of_range_is_named_alone(name: str) -> None:
         replace(start, **{name: value})
     for value in (*wrong, math.nan, None, True, "1"):
         message = _refusal(name, value, start)
-        assert message.startswith(f"{name} (--{name.replace('_', '-')}) must be a ")
+        assert message.startswith(f"{name} (--{name.replace('_', '-')}) must be a")
         assert message.endswith(f"; got {value!r}")
         assert sum(other in message for other in LIMITS if other not in name) == 0, "no other setting is printed"
 
