@@ -59,7 +59,7 @@ class Encoder(nn.Module):
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}; got {size}")
         if width < 1 or z_dim < 1:
-            raise ValueError(f"width and z_dim must be 1 or more; got {width} and {z_dim}")
+            raise ValueError(f"width and z_dim must be at least 1; got {width} and {z_dim}")
         self.settings: dict[str, Any] = {"size": size, "width": width, "z_dim": z_dim}
         stages: list[nn.Module] = []
         before = 3

@@ -141,7 +141,7 @@ def test_an_encoder_treats_each_image_alone() -> None:
     torch.testing.assert_close(encoder.encode(images), alone)
     with pytest.raises(ValueError, match="size must be one of 16, 32, 64, 128, 256; got 8"):
         Encoder(8)
-    with pytest.raises(ValueError, match="width and z_dim must be 1 or more; got 4 and 0"):
+    with pytest.raises(ValueError, match="width and z_dim must be at least 1; got 4 and 0"):
         Encoder(16, 4, 0)
 
 
@@ -274,9 +274,9 @@ def test_a_step_of_a_vaegan_reads_its_pictures_once() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("warm_up_images", -1, "a whole number, 0 or more"),
+        ("warm_up_images", -1, "an integer of at least 0"),
         ("likelihood_weight", 1.5, "a number in [0, 1]"),
-        ("width", 0, "a whole number in [1, 8192]"),
+        ("width", 0, "an integer in [1, 8192]"),
     ],
 )
 def test_settings_out_of_range_are_named(name: str, value: float, words: str) -> None:
