@@ -5,7 +5,7 @@
 The generator takes the class beside the noise. The discriminator takes it beside the image: one plane per class, which
 is 1 everywhere for the image's class and 0 for all others.
 
-Source: Mirza & Osindero 2014, arXiv 1411.1784, Sec. 3.2; Radford et al. 2016, arXiv 1511.06434 (the layers).
+Source: Mirza and Osindero 2014, arXiv 1411.1784, Sec. 3.2; Radford et al. 2016, arXiv 1511.06434 (the layers).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ConditionalDCGAN(ConditionalGenerator):
         KeyError: If a drawn class is unknown.
         ValueError: If a number is out of range, or the classes are not distinct names.
 
-    Source: Mirza & Osindero 2014, Sec. 3.2.
+    Source: Mirza and Osindero 2014, Sec. 3.2.
     """
 
     architecture = "cgan"
@@ -71,7 +71,7 @@ class ConditionalDCGANDiscriminator(nn.Module):
         norm: Normalization after each convolution but the first and the last: ``batch`` or ``none``.
         gray: Judge the first channel only.
 
-    Source: Mirza & Osindero 2014, Sec. 3.2.
+    Source: Mirza and Osindero 2014, Sec. 3.2.
     """
 
     @float32_factories()

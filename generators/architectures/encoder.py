@@ -2,7 +2,7 @@
 
 ``image [3, size, size] -> [c, size/2, size/2] -> [2 c, size/4, size/4] -> ... -> mean [z_dim], log variance [z_dim]``
 
-Source: Kingma & Welling 2013, arXiv 1312.6114, Sec. 3; convolutions as in DCGAN's discriminator.
+Source: Kingma and Welling 2013, arXiv 1312.6114, Sec. 3; convolutions as in DCGAN's discriminator.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Posterior(NamedTuple):
     def sample(self, noise: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:
         """Return latent vectors for standard normal noise.
 
-        Source: Kingma & Welling 2013, Sec. 2.4.
+        Source: Kingma and Welling 2013, Sec. 2.4.
         """
         return self.mean + (self.log_variance / 2).exp() * noise
 
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
     Raises:
         ValueError: If a number is out of range.
 
-    Source: Kingma & Welling 2013, Sec. 3.
+    Source: Kingma and Welling 2013, Sec. 3.
     """
 
     @float32_factories()

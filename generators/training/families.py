@@ -158,13 +158,13 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             {"generator": _dcgan, "discriminator": _dcgan_discriminator},
         ),
         "cgan": Family(
-            "conditional GAN (Mirza & Osindero 2014), a DCGAN that also takes the class",
+            "conditional GAN (Mirza and Osindero 2014), a DCGAN that also takes the class",
             GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
             {"generator": _cgan, "discriminator": _cgan_discriminator},
             conditional=True,
         ),
         "vae": Family(
-            "variational autoencoder (Kingma & Welling 2013), whose decoder is a DCGAN",
+            "variational autoencoder (Kingma and Welling 2013), whose decoder is a DCGAN",
             VAESettings(architecture="vae", width=32, z_dim=32, learning_rate=1e-3, beta1=0.9),
             {"generator": _dcgan, "encoder": _encoder},
         ),

@@ -26,7 +26,7 @@ Scalar = Float[Tensor, ""]
 def divergence(posterior: Posterior) -> Float[Tensor, " batch"]:
     """Return the Kullback-Leibler divergence from N(0, 1) in nats, ``[batch]``.
 
-    Source: Kingma & Welling 2013, Appendix B.
+    Source: Kingma and Welling 2013, Appendix B.
     """
     mean, log_variance = posterior
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2

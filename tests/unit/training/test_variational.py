@@ -83,7 +83,7 @@ def test_the_divergence_warms_up_with_the_images_seen() -> None:
 def _fit_linear_model(x: Tensor, num_units: int) -> tuple[Tensor, Tensor, float]:
     """Return mean, loadings and variance of the most likely linear model of vectors (probabilistic PCA).
 
-    Source: Tipping & Bishop 1999, Eq. 7 and 8.
+    Source: Tipping and Bishop 1999, Eq. 7 and 8.
     """
     mean = x.mean(0)
     values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
