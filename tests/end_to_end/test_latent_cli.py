@@ -183,7 +183,7 @@ BAD = {
         "omit --path-length or the truncation",
     ),
     "one picture": (("interpolate", "DCGAN", "--pictures", "1"), "must be at least 2 nonnegative indices"),
-    "three corners": (("interpolate", "DCGAN", "--grid", "--pictures", "1", "2", "3"), "exactly 4 for a grid"),
+    "three corners": (("interpolate", "DCGAN", "--grid", "--pictures", "1", "2", "3"), "exactly 4 nonnegative indices"),
     "a grid as a film": (("interpolate", "DCGAN", "--grid", "--out", "OUT/x.gif"), "must end in .png for a grid"),
     "another kind of file": (("interpolate", "DCGAN", "--out", "OUT/x.mp4"), "must end in .png or .gif"),
     "no w": (("interpolate", "DCGAN", "--space", "w"), "has no w, only z"),

@@ -119,7 +119,7 @@ def test_parts_of_different_dissections_are_refused(message: str, tmp_path: Path
     generator, segmenter, changed = OTHERS[message]()
     _count_shard(GENERATOR, SEGMENTER, tmp_path / "1", (1, 2), **WANTED)
     _count_shard(generator, segmenter, tmp_path / "2", (2, 2), **{**WANTED, **changed})
-    with pytest.raises(ValueError, match=f"of another dissection: .*{message}"):
+    with pytest.raises(ValueError, match=f"to another dissection: .*{message}"):
         merge_shards([tmp_path / "1", tmp_path / "2"])
     with pytest.raises(
         ValueError, match=f"{TALLY}: these counts belong to another .*; name another folder, or replace it"
@@ -181,7 +181,7 @@ def test_shards_that_are_not_the_whole_are_refused(tmp_path: Path) -> None:
     (tmp_path / "done/dissection.safetensors").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"done holds a finished dissection .* gandissect report"):
         merge_shards([folders[0], tmp_path / "done"])
-    with pytest.raises(ValueError, match="are of samples 0 to 15, not 0 to 23"):
+    with pytest.raises(ValueError, match="cover samples 0 to 15, not 0 to 23"):
         _count_shard(GENERATOR, SEGMENTER, folders[0], (1, 2), **WANTED)
     for shard in ((0, 2), (3, 2), (1, 0)):
         with pytest.raises(ValueError, match="shard must be i/n with 1 <= i <= n"):
