@@ -3,11 +3,11 @@
     python examples/compare_losses.py --out runs/losses                # 2 mixtures x 9 configurations x 3 seeds: hours
     python examples/compare_losses.py --out runs/losses --only-table   # from finished runs
 
-All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of generator
-steps; the optimizer, its learning rate and the number of critic turns are those of each loss's paper. Techniques are
-added to the logistic loss, one at a time. egan takes as many steps of the discriminator as the logistic loss; in each,
-the generator has three children of one step. The result is printed as a Markdown table. Rerun the command to resume a
-stopped comparison.
+All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of
+generator steps; the optimizer, its learning rate and the number of critic turns are those of each loss's paper.
+Techniques are added to the logistic loss, one at a time. egan takes the same number of discriminator steps as the
+logistic loss; in each, the generator has three children of one step. The result is printed as a Markdown table. Rerun
+the command to resume a stopped comparison.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python examples/judge_classes.py cgan-digits32 --data DATA/mnist10k --hold-out 0.5 --out judged.json
 
 The pictures are split as for the generator's training: one part it learned from, one it never saw. Of the unseen part a
-fifth is never trained on here either. Four figures, each with Wilson's 95 % interval:
+fifth is never trained on here either. Four figures, each with Wilson's 95% interval:
 
 - *samples*: how often a judge, trained on unseen pictures, names the class that a sample was made for;
 - *real*: how often it is right on the fifth, which is the ceiling; chance is the floor;

@@ -317,7 +317,11 @@ def test_mistakes_are_named() -> None:
         (lambda: _ranking(method="realsm"), KeyError, "did you mean 'realism'"),
         (lambda: rank_artifact_units(GENERATOR, "layer9", WITH_BLUE), KeyError, "did you mean"),
         (lambda: _ranking(top_share=1.0), ValueError, r"top_share must be in \(0, 1\); got 1.0"),
-        (lambda: _ranking(num_samples=50), ValueError, "need 24 top images; got 10, the top 0.2 of 50; use at least 120"),
+        (
+            lambda: _ranking(num_samples=50),
+            ValueError,
+            "need 24 top images; got 10, the top 0.2 of 50; use at least 120",
+        ),
         (lambda: _ranking(method="effect", num_effect=15), ValueError, "at least 16; got 15"),
         (lambda: replace(_ranking(), method="effect"), ValueError, "a ranking by effect must have both"),
         (lambda: choose_num_units(GENERATOR, wrong, WITH_BLUE, (1,)), ValueError, "got 9"),

@@ -470,9 +470,7 @@ def test_a_run_that_did_not_record_its_pictures_is_resumed_as_before(run, tmp_pa
 def test_a_training_with_other_steps_says_why_it_cannot_go_on(run):
     """The learning rate depends on the number of steps from the third step on."""
     assert all(learning_rate(settings(6), step) != learning_rate(settings(7), step) for step in range(2, 6))
-    with pytest.raises(
-        ValueError, match="of 6 steps cannot continue with 7, since its learning rate follows a cosine"
-    ):
+    with pytest.raises(ValueError, match="of 6 steps cannot continue with 7, since its learning rate follows a cosine"):
         train_segmenter(settings(7), [Stripes()], Stripes(4), run, device="cpu")
 
 

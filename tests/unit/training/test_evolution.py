@@ -178,9 +178,9 @@ def test_which_mutation_survives_is_logged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"survivors": 0}, r"survivors \(--survivors\) must be a whole number, 1 or more; got 0"),
+        ({"survivors": 0}, r"survivors \(--survivors\) must be an integer of at least 1; got 0"),
         ({"survivors": 3}, "batch_size .* must be a multiple of survivors .*; got batch_size 8, survivors 3"),
-        ({"fitness_gamma": -0.1}, r"fitness_gamma \(--fitness-gamma\) must be a number, 0 or more; got -0.1"),
+        ({"fitness_gamma": -0.1}, r"fitness_gamma \(--fitness-gamma\) must be a number of at least 0; got -0.1"),
         ({"resolution": 8}, "one of 1, 16, 32, 64, 128, 256 for egan"),
     ],
 )
