@@ -356,8 +356,9 @@ def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[st
     """Return the entries of a card about overfitting, an autoencoder's bound, and the choice of the snapshot."""
     own = {key: round(snapshot.figures[key], 3) for key in (*LOGITS, *BOUND) if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
-    chosen = f"at {seen:,} of {images:,} images, the nearest of {snapshot.num_measured} to the held-out pictures"
-    return {**own, "snapshot": chosen}
+    count = snapshot.num_measured
+    reason = f"the nearest of {count} to the held-out pictures" if count else "the last"
+    return {**own, "snapshot": f"at {seen:,} of {images:,} images, {reason}"}
 
 
 def name_machine(device: str) -> str:

@@ -165,7 +165,15 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
         ),
         "vae": Family(
             "variational autoencoder (Kingma and Welling 2013), whose decoder is a DCGAN",
-            VAESettings(architecture="vae", width=32, z_dim=32, learning_rate=1e-3, beta1=0.9),
+            VAESettings(
+                architecture="vae",
+                width=32,
+                z_dim=32,
+                learning_rate=1e-3,
+                beta1=0.9,
+                warm_up_images=30_000,
+                first_weight=20.0,
+            ),
             {"generator": _dcgan, "encoder": _encoder},
         ),
         "vaegan": Family(

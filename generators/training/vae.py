@@ -66,7 +66,8 @@ class VariationalTask(TrainingTask[V], Generic[V]):
 
     def warm_up(self, moment: Moment) -> float:
         """Return the weight of the divergence."""
-        return warm_up(moment.number * self.images_per_step, self.settings.warm_up_images)
+        settings, images_seen = self.settings, moment.number * self.images_per_step
+        return warm_up(images_seen, settings.warm_up_images, settings.first_weight)
 
     def update_averages(self, decay: float) -> None:
         """Move the averaged decoder and encoder towards the ones in training."""

@@ -15,12 +15,18 @@ class VariationalSettings(TrainingSettings):
     """Settings of every training with an encoder of distributions.
 
     Args:
-        warm_up_images: Images during which the weight of the Kullback-Leibler divergence rises from 0 to 1.
+        warm_up_images: Images during which the weight of the Kullback-Leibler divergence moves to 1.
+        first_weight: Weight of the divergence at the start; above 1, the encoder begins with few, independent latent
+            units.
     """
 
     warm_up_images: int = 0
+    first_weight: float = 0.0
 
-    RANGES: ClassVar[dict[str, Range]] = TrainingSettings.RANGES | {"warm_up_images": Range(0, whole=True)}
+    RANGES: ClassVar[dict[str, Range]] = TrainingSettings.RANGES | {
+        "warm_up_images": Range(0, whole=True),
+        "first_weight": Range(0),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,9 @@ class VAESettings(VariationalSettings):
         resident: Decode every picture once and keep all of them on the device, cropped at the center and flipped at
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
-        warm_up_images: Images during which the weight of the Kullback-Leibler divergence rises from 0 to 1.
+        warm_up_images: Images during which the weight of the Kullback-Leibler divergence moves to 1.
+        first_weight: Weight of the divergence at the start; above 1, the encoder begins with few, independent latent
+            units.
 
     Raises:
         ValueError: If a number is out of range; the message names the setting, its range and its option.
@@ -77,7 +85,9 @@ class VAEGANSettings(VariationalSettings):
         resident: Decode every picture once and keep all of them on the device, cropped at the center and flipped at
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
-        warm_up_images: Images during which the weight of the Kullback-Leibler divergence rises from 0 to 1.
+        warm_up_images: Images during which the weight of the Kullback-Leibler divergence moves to 1.
+        first_weight: Weight of the divergence at the start; above 1, the encoder begins with few, independent latent
+            units.
         likelihood_weight: Weight of the likelihood of the discriminator's features in the decoder's loss; the rest is
             the weight of the adversarial loss.
 

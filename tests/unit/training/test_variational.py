@@ -76,7 +76,9 @@ def test_active_units_are_those_whose_mean_depends_on_the_picture() -> None:
 def test_the_divergence_warms_up_with_the_images_seen() -> None:
     assert [warm_up(seen, 100) for seen in (0, 25, 100, 1000)] == [0, 0.25, 1, 1]
     assert warm_up(0, 0) == 1
-    task = tiny_task("vae", warm_up_images=80)
+    assert [warm_up(seen, 100, 21) for seen in (0, 25, 100, 1000)] == [21, 16, 1, 1]
+    assert warm_up(0, 0, 21) == 1
+    task = tiny_task("vae", warm_up_images=80, first_weight=0.0)
     assert task.warm_up(Moment(5, MOMENT.growth)) == 0.5, "5 batches of 8 of 80 images"
 
 
@@ -120,7 +122,7 @@ def test_the_bound_of_a_linear_model_is_its_log_likelihood() -> None:
 
 
 def test_the_loss_of_a_vae_is_the_negative_bound_of_one_draw() -> None:
-    task = tiny_task("vae", warm_up_images=48)
+    task = tiny_task("vae", warm_up_images=48, first_weight=0.0)
     images = task.pictures.load(3).images
     posterior = task.encoder(images)
     sigma = (posterior.log_variance / 2).exp()
@@ -275,6 +277,7 @@ def test_a_step_of_a_vaegan_reads_its_pictures_once() -> None:
     ("name", "value", "words"),
     [
         ("warm_up_images", -1, "an integer of at least 0"),
+        ("first_weight", -1, "a number of at least 0"),
         ("likelihood_weight", 1.5, "a number in [0, 1]"),
         ("width", 0, "an integer in [1, 8192]"),
     ],
