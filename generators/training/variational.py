@@ -61,8 +61,8 @@ def normal_nll(error: Scalar, variance: Scalar, num_values: int) -> Scalar:
 def warm_up(images_seen: int, warm_up_images: int, first: float = 0.0) -> float:
     """Return the weight of the divergence after a number of images: it moves linearly from its first value to 1.
 
-    Source: Sønderby et al. 2016, arXiv 1602.02282, from 0; from above 1, the divergence grows during the training, as in
-    Burgess et al. 2018, arXiv 1804.03599.
+    Source: Sønderby et al. 2016, arXiv 1602.02282, from 0; from above 1, the divergence grows during the training, as
+    in Burgess et al. 2018, arXiv 1804.03599.
     """
     share = min(1.0, images_seen / warm_up_images) if warm_up_images else 1.0
     return first + (1 - first) * share
