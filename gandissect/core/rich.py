@@ -152,7 +152,7 @@ def draw_picture(pixels: UInt8[Tensor, "3 H W"], title: str = "", side: int = 72
 
     Args:
         pixels: uint8 ``[3, H, W]``.
-        title: Text that appears under the pointer.
+        title: Tooltip.
         side: Height in pixels.
     """
     picture = Image.fromarray(pixels.movedim(0, -1).contiguous().numpy())

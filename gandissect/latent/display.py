@@ -36,7 +36,7 @@ def show_rows(images: UInt8[Tensor, "row column 3 H W"], names: Sequence[str] = 
 
     Args:
         images: uint8 ``[row, column, 3, H, W]``.
-        names: Name of each column, shown under the pointer; none by default.
+        names: Name of each column, shown as a tooltip; none by default.
     """
     for row in images[:NUM_ROWS, :NUM_COLUMNS]:
         yield f"<div>{join_markup(map(draw_picture, row, names or [''] * len(row)))}</div>"

@@ -74,7 +74,7 @@ class MLPDiscriminator(nn.Module):
         size: Height and width of an image: 1 (points), 8, 16, 32 or 64.
         width: Units of the last layer; each layer before it has twice as many.
         max_width: Largest number of units of a layer.
-        gray: See the first channel only; of points, the first two.
+        gray: Use only the first channel of images, or the first two of points.
 
     Source: Goodfellow et al. 2014, Sec. 5.
     """
