@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 else:
     Settings = tyro.extras.subcommand_type_from_defaults(
         {name: _suppress_architecture(recipe) for name, recipe in RECIPES.items()},
-        descriptions={name: f"Train a {family.title}." for name, family in FAMILIES.items()},
+        descriptions={
+            name: f"Train {'an' if family.title[0] in 'AEIO' else 'a'} {family.title}."
+            for name, family in FAMILIES.items()
+        },
         prefix_names=False,
     )
 

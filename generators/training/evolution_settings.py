@@ -19,7 +19,7 @@ class EvolutionSettings(GANSettings):
     """Settings of an evolutionary GAN's training: those of a GAN, whose ``loss`` is the discriminator's only.
 
     Args:
-        fitness_gamma: Weight of diversity beside quality in the fitness of a generator.
+        fitness_gamma: Weight of diversity relative to quality in the fitness of a generator.
         survivors: Generators that survive each step; each has one child per loss in the next.
 
     Raises:

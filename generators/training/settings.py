@@ -46,7 +46,7 @@ class TrainingSettings:
         learning_rate: Learning rate of every network.
         beta1: Decay of Adam's running mean of gradients; RMSProp has none.
         beta2: Decay of the running mean of squared gradients.
-        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 does not clip.
+        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 disables clipping.
         ema_half_life: Half-life of the averaged generator, which is the one that is saved, in images.
         decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it constant
             and allows extending the training later.
@@ -145,7 +145,7 @@ class GANSettings(TrainingSettings):
         learning_rate: Learning rate of both networks, unless the discriminator has its own.
         beta1: Decay of Adam's running mean of gradients; RMSProp has none.
         beta2: Decay of the running mean of squared gradients.
-        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 does not clip.
+        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 disables clipping.
         ema_half_life: Half-life of the averaged generator, which is the one that is saved, in images.
         decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it constant
             and allows extending the training later.
@@ -153,7 +153,7 @@ class GANSettings(TrainingSettings):
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
-        gray: Make and judge gray images, in the architectures gan and cgan.
+        gray: Generate and judge gray images, in the architectures gan and cgan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
         loss: Loss of both networks: logistic (non-saturating), minimax, least-squares, hinge, wasserstein (with clipped
             weights), or wgan-gp (Wasserstein with a gradient penalty).
@@ -170,19 +170,19 @@ class GANSettings(TrainingSettings):
         r1_every: Steps from one R1 penalty to the next; each is scaled up accordingly.
         augmentation: Policies of DiffAugment that change real and generated images alike, in order: color, translation,
             cutout; none leaves images unchanged.
-        mixing: Share of images that are made from two latent vectors, in architectures with styles.
-        start_resolution: Height and width of the images that a growing network begins with; None does not grow.
+        mixing: Share of images that are generated from two latent vectors, in architectures with styles.
+        start_resolution: Height and width of the images that a growing network starts with; None disables growth.
         hold_images: Images shown at each resolution but the last after it has been faded in.
         fade_images: Images during which a new resolution is faded in.
         feature_matching: Train the generator to match the mean of the discriminator's last hidden layer over real
-            images, in place of its loss; in the architectures gan and dcgan.
-        minibatch_kernels: Kernels of minibatch discrimination, by which the discriminator sees how similar the images
-            of a batch are (100 in the paper); 0 omits it. In the architectures gan, dcgan and egan.
-        label_smoothing: What the discriminator's target for real images lacks of 1 (0.1 in the paper), with the losses
-            logistic and minimax.
+            images, instead of its loss; in the architectures gan and dcgan.
+        minibatch_kernels: Number of kernels of minibatch discrimination, which shows the discriminator how similar
+            the images of a batch are (100 in the paper); 0 omits it. In the architectures gan, dcgan and egan.
+        label_smoothing: Amount by which the discriminator's target for real images is below 1 (0.1 in the paper), with
+            the losses logistic and minimax.
         historical_averaging: Weight of the squared distance of each network's weights from their mean over the past;
             0 omits it.
-        virtual_batch_norm: Normalize each generated image by a fixed reference batch and itself in place of its batch,
+        virtual_batch_norm: Normalize each generated image by a fixed reference batch and itself instead of its batch,
             in the architectures gan, dcgan and egan.
 
     Raises:

@@ -41,11 +41,11 @@ class VAESettings(VariationalSettings):
         seed: Seed of the initial weights and of every random draw; the same seed gives the same training.
         batch_size: Images per batch, over all processes together.
         images: Total number of real images shown, counting repetitions; a larger number extends a training.
-        optimizer: Optimizer of every network: ``adam`` or ``rmsprop``.
+        optimizer: Optimizer of every network: adam or rmsprop.
         learning_rate: Learning rate of every network.
         beta1: Decay of Adam's running mean of gradients; RMSProp has none.
         beta2: Decay of the running mean of squared gradients.
-        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 does not clip.
+        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 disables clipping.
         ema_half_life: Half-life of the averaged networks, which are the ones that are saved, in images.
         decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it constant
             and allows extending the training later.
@@ -74,11 +74,11 @@ class VAEGANSettings(VariationalSettings):
         seed: Seed of the initial weights and of every random draw; the same seed gives the same training.
         batch_size: Images per batch, over all processes together.
         images: Total number of real images shown, counting repetitions; a larger number extends a training.
-        optimizer: Optimizer of every network: ``adam`` or ``rmsprop``.
+        optimizer: Optimizer of every network: adam or rmsprop.
         learning_rate: Learning rate of every network.
         beta1: Decay of Adam's running mean of gradients; RMSProp has none.
         beta2: Decay of the running mean of squared gradients.
-        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 does not clip.
+        clip_gradient: Largest norm of a network's gradient, to which larger ones are scaled; 0 disables clipping.
         ema_half_life: Half-life of the averaged networks, which are the ones that are saved, in images.
         decay_from: Share of the training after which the learning rate falls linearly to zero; 1 keeps it constant
             and allows extending the training later.
