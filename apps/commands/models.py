@@ -44,6 +44,12 @@ def _quality(card: Card) -> str:
     figures = card.quality
     if "mean_iou" in figures:
         return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']:,} held-out pictures"
+    if "class_accuracy" in figures:
+        accuracy, ceiling = figures["class_accuracy"], figures["class_accuracy_real"]
+        return (
+            f"class accuracy of samples {accuracy['mean']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}); of "
+            f"real pictures {ceiling['mean']:.3f}, by chance {figures['chance']:.3f}; {accuracy['num_images']:,} samples"
+        )
     precision, recall = figures["precision"], figures["recall"]
     return (
         f"Fréchet distance {figures['frechet_distance']:.2f}, precision {precision['mean']:.2f}, "

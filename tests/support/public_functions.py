@@ -244,6 +244,7 @@ CALLS: Mapping[str, Call] = {
     "gandissect.trace": lambda n, _: _trace(n),
     "gandissect.Yardstick": lambda n, _: n.yardstick.measure(n.plain, num_sets=2),
     "gandissect.Recipe": lambda n, _: gandissect.Recipe.of(n.plain, [Ablation(UNITS)], 1, 0, 2).generate(n.plain),
+    "gandissect.latent.hold_class": lambda n, _: latent.hold_class(n.plain, n.plain.sample_z(2, 1)),
     "gandissect.latent.as_w": lambda n, _: n.w(1),
     "gandissect.latent.capabilities": lambda n, _: latent.capabilities(n.style),
     "gandissect.latent.closed_form_directions": lambda n, _: _direction(n),

@@ -15,7 +15,7 @@ from segmenters.palette import PaletteSegmenter
 
 SEGMENTER = PaletteSegmenter((Concept(0, "dark", (60, 60, 60)), Concept(1, "light", (190, 190, 190))))
 QUIET = {"progress": False}
-RUN_NOTHING = {"capabilities", "truncated_z"}
+RUN_NOTHING = {"capabilities", "hold_class", "truncated_z"}
 
 
 class _Normed(nn.Module):
