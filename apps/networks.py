@@ -35,7 +35,7 @@ def load_generator(name: str, device: str, classes: Sequence[str] = ()) -> Layer
     if not classes:
         return generator
     if not isinstance(generator, ConditionalGenerator):
-        raise ValueError(f"{generator.name} has no classes to draw from; leave out --classes")
+        raise ValueError(f"{generator.name} has no classes to draw from; omit --classes")
     return generator.of_classes(*classes)
 
 

@@ -63,7 +63,7 @@ def test_interpolation_needs_one_class(gandissect, model: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "classes", "message"),
     [
-        ("plain", "cat", "has no classes to draw from; leave out --classes"),
+        ("plain", "cat", "has no classes to draw from; omit --classes"),
         ("model", "cta", "did you mean 'cat'? known: cat, dog, owl"),
     ],
 )
