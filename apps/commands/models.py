@@ -48,7 +48,8 @@ def _quality(card: Card) -> str:
         accuracy, ceiling = figures["class_accuracy"], figures["class_accuracy_real"]
         return (
             f"class accuracy of samples {accuracy['mean']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}); of "
-            f"real pictures {ceiling['mean']:.3f}, by chance {figures['chance']:.3f}; {accuracy['num_images']:,} samples"
+            f"real pictures {ceiling['mean']:.3f}, by chance {figures['chance']:.3f}; "
+            f"{accuracy['num_images']:,} samples"
         )
     precision, recall = figures["precision"], figures["recall"]
     return (
