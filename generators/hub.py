@@ -27,6 +27,7 @@ from .architectures.planted import PlantedGenerator
 from .architectures.progan import ProGAN
 from .architectures.resize import ResizeConv
 from .architectures.resnet import ResNet
+from .architectures.sagan import SAGAN
 from .architectures.stack import Stack
 from .architectures.stylegan import StyleGAN
 from .architectures.stylegan2 import StyleGAN2
@@ -50,6 +51,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         ProGAN,
         ResizeConv,
         ResNet,
+        SAGAN,
         Stack,
         StyleGAN,
         StyleGAN2,

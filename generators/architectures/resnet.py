@@ -124,24 +124,31 @@ class Attention(nn.Module):
     authors' code, though not in the paper.
 
     Args:
-        units: Number of input and output units, at least 8.
+        units: Number of input and output units.
 
     Source: Zhang et al. 2019, Eq. 1 to 3.
     """
 
     def __init__(self, units: int) -> None:
         super().__init__()
-        self.query = nn.Conv2d(units, units // KEYS, 1, bias=False)
-        self.key = nn.Conv2d(units, units // KEYS, 1, bias=False)
-        self.value = nn.Conv2d(units, units // VALUES, 1, bias=False)
-        self.mix = nn.Conv2d(units // VALUES, units, 1, bias=False)
+        key_units, value_units = max(1, units // KEYS), max(1, units // VALUES)
+        self.query = nn.Conv2d(units, key_units, 1, bias=False)
+        self.key = nn.Conv2d(units, key_units, 1, bias=False)
+        self.value = nn.Conv2d(units, value_units, 1, bias=False)
+        self.mix = nn.Conv2d(value_units, units, 1, bias=False)
         self.strength = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch unit h w"]:
         """Return activations of the same shape, ``[batch, unit, h, w]``, h and w even."""
-        query = self.query(x).flatten(2).transpose(1, 2)
-        key, value = (functional.max_pool2d(convolution(x), 2).flatten(2) for convolution in (self.key, self.value))
-        share = (query @ key).softmax(dim=2)  # [batch, h * w, h * w / 4]
-        mean = (value @ share.transpose(1, 2)).unflatten(2, x.shape[2:])
+        value = functional.max_pool2d(self.value(x), 2).flatten(2)
+        mean: Tensor = value @ self.shares(x).transpose(1, 2)
+        mean = mean.unflatten(2, x.shape[2:])  # type: ignore[no-untyped-call]  # torch gives no types here
         attended: Tensor = x + self.strength * self.mix(mean)
         return attended
+
+    def shares(self, x: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "batch query key"]:
+        """Return the share of each key in each query's mean, ``[batch, h * w, h * w / 4]``, row by row of the grids."""
+        query = self.query(x).flatten(2).transpose(1, 2)
+        key = functional.max_pool2d(self.key(x), 2).flatten(2)
+        shares: Tensor = (query @ key).softmax(dim=2)
+        return shares

@@ -17,6 +17,8 @@ from ..architectures.encoder import Encoder
 from ..architectures.minibatch import MinibatchDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
+from ..architectures.sagan import SAGAN, SAGANDiscriminator
+from ..architectures.spectral_norm import normalize_spectrally
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.vaegan import FeatureDiscriminator
@@ -86,6 +88,16 @@ def _cgan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
 def _cgan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
     norm, gray = settings.discriminator_norm, settings.gray
     return ConditionalDCGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
+
+
+def _sagan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    generator = SAGAN(settings.resolution, settings.width, settings.max_width, settings.z_dim, classes)
+    normalize_spectrally(generator)
+    return generator
+
+
+def _sagan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    return SAGANDiscriminator(settings.resolution, settings.width, settings.max_width, len(classes))
 
 
 def _progan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
@@ -161,6 +173,24 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             "conditional GAN (Mirza and Osindero 2014), a DCGAN that also takes the class",
             GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
             {"generator": _cgan, "discriminator": _cgan_discriminator},
+            conditional=True,
+        ),
+        "sagan": Family(
+            "SAGAN (Zhang et al. 2018), class-conditional, with self-attention and spectral norm",
+            GANSettings(
+                architecture="sagan",
+                width=16,
+                max_width=128,
+                batch_size=32,
+                loss="hinge",
+                learning_rate=1e-4,
+                discriminator_learning_rate=4e-4,
+                beta1=0.0,
+                beta2=0.9,
+                augmentation=("translation",),
+                resident=True,
+            ),
+            {"generator": _sagan, "discriminator": _sagan_discriminator},
             conditional=True,
         ),
         "vae": Family(

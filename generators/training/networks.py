@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..architectures.base import LayeredGenerator
 from ..architectures.blocks import SIZES, double
 from ..architectures.progan import ProGAN
+from ..architectures.spectral_norm import fold
 from ..architectures.stylegan import StyleGAN, StyleGenerator, Styles
 from .draws import Draws
 from .growth import Growth
@@ -64,8 +65,8 @@ class TrainedGenerator(nn.Module):
             mapping.w_avg.lerp_(mapping.network(z).mean(dim=0), 1 - W_AVG_DECAY)
 
     def export(self, size: int) -> LayeredGenerator:
-        """Return a copy of the generator that makes images of a size."""
-        weights, settings = self.generator.state_dict(), self.generator.settings
+        """Return a copy of the generator that makes images of a size, without spectral norm: it is in the weights."""
+        weights, settings = fold(self.generator), self.generator.settings
         if size != settings["size"]:
             units = next(info.units for info in self.generator.layers.values() if info.height == size)
             settings = settings | {"size": size, "width": units}

@@ -20,7 +20,7 @@ OptimizerName = Literal["adam", "rmsprop"]
 
 GROWING = frozenset({"progan", "stylegan"})
 """Architectures that can begin with small images."""
-BOUNDED = frozenset({"gan", "progan", "stylegan", "stylegan2"})
+BOUNDED = frozenset({"gan", "progan", "sagan", "stylegan", "stylegan2"})
 """Architectures whose layers have at most ``max_width`` units."""
 TECHNIQUES: Mapping[str, tuple[str, ...]] = {
     "feature_matching": ("gan", "dcgan"),

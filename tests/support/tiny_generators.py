@@ -9,6 +9,7 @@ import torch
 from generators import DCGAN, LayeredGenerator, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2, StyleGAN3
 from generators.architectures.cgan import ConditionalDCGAN
 from generators.architectures.fastgan import FastGAN
+from generators.architectures.sagan import SAGAN
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
@@ -17,6 +18,7 @@ FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "fastgan": lambda: FastGAN(z_dim=5, units=[6, 5, 4]),
     "planted": lambda: PlantedGenerator(size=16, cells=8),
     "progan": lambda: ProGAN(size=16, width=4, max_width=8, z_dim=5),
+    "sagan": lambda: SAGAN(size=16, width=4, max_width=8, noise_dim=5, classes=["cat", "dog", "owl"]),
     "stylegan": lambda: StyleGAN(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan2": lambda: StyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan2 residual": lambda: StyleGAN2(

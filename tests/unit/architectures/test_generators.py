@@ -23,6 +23,7 @@ from generators.architectures.planted import GROUND, PLANTED
 from generators.architectures.progan import ProGAN
 from generators.architectures.resize import ResizeConv
 from generators.architectures.resnet import ResNet
+from generators.architectures.sagan import SAGAN
 from generators.architectures.stack import Stack
 from generators.architectures.stylegan import StyleGAN
 from generators.architectures.stylegan2 import StyleGAN2
@@ -75,6 +76,7 @@ GENERATORS = {
     "resize": lambda: _seeded(lambda: ResizeConv(z_dim=6, units=[6, 5, 4], side=3)),
     "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
     "resnet attentive": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 9, 8], attention=[2, 3])),
+    "sagan32": lambda: _seeded(lambda: SAGAN(32, 4, 8, 6, ["cat", "dog", "owl"])),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
     "stylegan2-32": lambda: _seeded(_style_based),
     "stylegan2-32 residual": lambda: _seeded(lambda: _style_based(structure="resnet", clamp=2.0)),
@@ -107,7 +109,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"cgan", "dcgan", "planted", "resize", "resnet", "stack"}
+BOUNDED = {"cgan", "dcgan", "planted", "resize", "resnet", "sagan", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
