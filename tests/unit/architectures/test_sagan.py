@@ -202,7 +202,7 @@ def test_the_attention_map_follows_forced_units_of_earlier_layers() -> None:
 @pytest.mark.parametrize(("cell", "name"), [((16, 0), "row"), ((0, -1), "column"), ((0.5, 0), "row")])
 def test_cells_outside_the_grid_are_refused(cell: tuple[int, int], name: str) -> None:
     G = _make()
-    with pytest.raises(ValueError, match=rf"{name} must be a whole number in \[0, 15\]; got"):
+    with pytest.raises(ValueError, match=rf"{name} must be .* in \[0, 15\]; got"):
         G.attention_map(G.sample_z(1), *cell)
 
 
