@@ -99,7 +99,7 @@ def _check_pictures(settings: TrainingSettings, source: PictureSource) -> None:
     if len(source) < settings.batch_size:
         raise ValueError(
             f"{source.name!r} has {len(source)} pictures, fewer than a batch of {settings.batch_size}; "
-            "use more pictures or a smaller batch_size"
+            "use more pictures or a smaller batch_size (--batch-size)"
         )
 
 

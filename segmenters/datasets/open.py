@@ -95,7 +95,7 @@ def open_labeled_pictures(
 
 
 def open_training_data(
-    specs: Sequence[str], size: int, hold_out: float, *, skip_broken: bool = False
+    specs: Sequence[str], size: int, hold_out: float = 0.05, *, skip_broken: bool = False
 ) -> tuple[PictureSource, PictureSource | None]:
     """Open the training data of a generator, pictures or points, and held-out data (None if nothing is held out).
 
@@ -164,7 +164,7 @@ def check_output(out: Path, specs: Sequence[str]) -> None:
 
 
 def open_pictures(
-    specs: Sequence[str], size: int, hold_out: float, *, skip_broken: bool = False
+    specs: Sequence[str], size: int, hold_out: float = 0.05, *, skip_broken: bool = False
 ) -> tuple[ImageSource, ImageSource | None]:
     """Open unlabeled training pictures and held-out pictures (None if nothing is held out).
 
