@@ -11,13 +11,13 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[app,dev,docs,fast,train]'
 	touch $@
 
-demo: $(VENV)/.installed  ## dissect the bundled generator and print where the report lies
+demo: $(VENV)/.installed  ## dissect a bundled generator and print the path of the report
 	$(BIN)/gandissect dissect dcgan-scenes64 --segmenter unet-scenes --num-samples 1000 --out $(OUT)
 
 test: $(VENV)/.installed  ## the default tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: $(VENV)/.installed  ## all tests, the long ones too
+test-slow: $(VENV)/.installed  ## all tests, including slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow or not slow'
 
 check: $(VENV)/.installed  ## lint and types
@@ -25,7 +25,7 @@ check: $(VENV)/.installed  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: $(VENV)/.installed  ## build the documentation site into site/, every link checked
+docs: $(VENV)/.installed  ## build the documentation site into site/ and check its links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 explore: $(VENV)/.installed  ## open the explorer page
