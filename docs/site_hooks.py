@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,19 @@ def describe_commands() -> str:
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
             main([*name.split(), "--help"])
-        sections.append(f"## `{name}`\n\n```text\n{output.getvalue().strip()}\n```\n")
+        lines = output.getvalue().strip().replace("``", "").splitlines()
+        text = "\n".join(_wrap(line) for line in lines)
+        sections.append(f"## `{name}`\n\n```text\n{text}\n```\n")
     return "\n".join(sections)
 
 
+def _wrap(line: str) -> str:
+    indent = " " * (len(line) - len(line.lstrip()))
+    return textwrap.fill(line.strip(), 80, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+
+
 def _render(match: re.Match[str]) -> str:
-    return convert(html.unescape(match[3]).strip(), display="block" if match[2] == "\\[" else "inline")
+    formula = html.unescape(match[3]).strip()
+    if match[2] == "\\[":
+        return f'<div class="formula">{convert(formula, display="block")}</div>'
+    return convert(formula)
