@@ -1,7 +1,8 @@
 """Compare losses and techniques on points in the plane: how many modes of a mixture each covers, over several seeds.
 
     python examples/compare_losses.py --out runs/losses                # 2 mixtures x 9 configurations x 3 seeds: hours
-    python examples/compare_losses.py --out runs/losses --only-table   # from finished runs
+    python examples/compare_losses.py --out runs/losses --only-table --images 250000   # from an earlier snapshot
+    python examples/compare_losses.py --out runs/losses --picture losses.png
 
 All runs have the same networks (multilayer perceptrons with three layers of 128 units), batch size and number of
 generator steps; the optimizer, its learning rate and the number of critic turns are those of each loss's paper.
@@ -12,14 +13,18 @@ the command to resume a stopped comparison.
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, cast
 
 import torch
 import tyro
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torchvision.io import read_image
 
 import generators
 from gandissect.fidelity import ModeCoverage, measure_modes
@@ -59,7 +64,9 @@ class Options:
         seeds: Number of seeds of each configuration.
         mixtures: Names of the mixtures.
         losses: Names of the losses and techniques.
-        only_table: Print the table of finished runs without training.
+        only_table: Print the tables of the runs that exist, without training, from the snapshots nearest to images.
+        picture: Draw samples over time in this PNG file instead of printing tables.
+        drawn: Names of the runs to draw.
     """
 
     out: Path
@@ -68,6 +75,8 @@ class Options:
     mixtures: tuple[str, ...] = tuple(MIXTURES)
     losses: tuple[str, ...] = tuple(CONFIGURATIONS)
     only_table: bool = False
+    picture: Path | None = None
+    drawn: tuple[str, ...] = ("ring8-logistic-0", "ring8-wgan-gp-0")
 
 
 def make_settings(loss: str, seed: int, images: int) -> GANSettings:
@@ -107,33 +116,79 @@ def format_row(mixture: str, loss: str, coverages: list[ModeCoverage]) -> str:
     good = [coverage.share_good for coverage in coverages]
     divergence = [coverage.divergence for coverage in coverages]
     return (
-        f"| `{mixture}` | `{loss}` "
-        f"| {median(covered)} of {coverages[0].num_modes} ({min(covered)} to {max(covered)}) | "
+        f"| `{mixture}` | `{loss}` | {len(coverages)} "
+        f"| {median(covered):g} of {coverages[0].num_modes} ({min(covered)} to {max(covered)}) | "
         f"{median(good):.0%} ({min(good):.0%} to {max(good):.0%}) | "
         f"{median(divergence):.2f} ({min(divergence):.2f} to {max(divergence):.2f}) |"
     )
 
 
-def main() -> None:
-    """Complete the training runs and print the table."""
-    logging.basicConfig(level=logging.WARNING)
-    options = tyro.cli(Options)
-    print("| mixture | loss | modes with at least 20 points | points within 3 sd of a mode | KL from uniform, nats |")
-    print("|---|---|---|---|---|")
+def find_snapshots(folders: list[Path], images: int) -> list[Path]:
+    """Return each run's snapshot after the number of images, to within one percent; runs without one are left out."""
+    snapshots = [sorted(folder.glob("generator-*.safetensors")) for folder in folders]
+    near = [[path for path in paths if abs(_count_images(path) - images) <= images / 100] for paths in snapshots]
+    return [paths[-1] for paths in near if paths]
+
+
+def print_table(options: Options) -> None:
+    """Complete the training runs, unless only the table is asked for, and print a row per configuration."""
+    print("| mixture | loss | runs | modes with at least 20 points | points within 3 sd | KL from uniform, nats |")
+    print("|---|---|---|---|---|---|")
     for mixture in options.mixtures:
         source = Points(mixture)
         real = Points(mixture, NUM_POINTS, seed=2)
         points = real.batch(range(NUM_POINTS)).images[:, :2, 0, 0]
         print(format_row(mixture, "real points", [measure_modes(points, source.mixture.centers, source.mixture.sigma)]))
         for loss in options.losses:
-            coverages = []
-            for seed in range(options.seeds):
-                folder = options.out / f"{mixture}-{loss}-{seed}"
-                settings = make_settings(loss, seed, options.images)
-                if not options.only_table:
-                    train_generator(settings, source, folder, snapshot_images=settings.images // 4, device="cpu")
-                coverages.append(measure_run(folder, source))
-            print(format_row(mixture, loss, coverages), flush=True)
+            folders = [options.out / f"{mixture}-{loss}-{seed}" for seed in range(options.seeds)]
+            shown = make_settings(loss, 0, options.images).images
+            if not options.only_table:
+                for seed, folder in enumerate(folders):
+                    settings = make_settings(loss, seed, options.images)
+                    train_generator(settings, source, folder, snapshot_images=shown // 4, device="cpu")
+            if trained := find_snapshots(folders, shown):
+                print(format_row(mixture, loss, [measure_run(path, source) for path in trained]), flush=True)
+
+
+def print_survivors(options: Options) -> None:
+    """Print how often each mutation of egan survives, in four parts of the training."""
+    for folder in sorted(options.out.glob("*-egan-*")):
+        lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        lines = [line for line in lines if "fitness" in line and line["images"] <= options.images]
+        names = [name for name in lines[0] if name.startswith("survived_")]
+        parts = [lines[len(lines) * part // 4 : len(lines) * (part + 1) // 4] for part in range(4)]
+        for name in names:
+            shares = [f"{mean(line[name] for line in part):.0%}" for part in parts]
+            print(f"| `{folder.name}` | {name.removeprefix('survived_')} | {' | '.join(shares)} |")
+
+
+def draw_snapshots(folders: list[Path], path: Path) -> None:
+    """Draw the samples of runs over time: one row per run, one column per snapshot."""
+    rows = [sorted(folder.glob("samples-*.png"))[:4] for folder in folders]
+    figure = Figure(figsize=(10, 2.7 * len(rows)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(rows), 4, squeeze=False)
+    for folder, row, pictures in zip(folders, grid, rows, strict=True):
+        for axes, picture in zip(row, pictures, strict=True):
+            axes.imshow(read_image(str(picture)).permute(1, 2, 0).numpy())
+            axes.set_title(f"{folder.name}, {round(_count_images(picture), -4):,} points", fontsize=8)
+            axes.axis("off")
+    figure.savefig(path)
+
+
+def _count_images(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def main() -> None:
+    """Complete the training runs and print the tables, or draw snapshots."""
+    logging.basicConfig(level=logging.WARNING)
+    options = tyro.cli(Options)
+    if options.picture is not None:
+        draw_snapshots([options.out / name for name in options.drawn], options.picture)
+        return
+    print_table(options)
+    print_survivors(options)
 
 
 if __name__ == "__main__":

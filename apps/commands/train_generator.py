@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, make_dataclass
+from dataclasses import asdict, dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import tyro
 
@@ -16,7 +16,7 @@ from gandissect.storage import check_run, lock_folder
 from generators import LayeredGenerator
 from generators.training import FAMILIES, RECIPES, TrainingSettings, train_generator
 from generators.training.processes import is_first
-from segmenters.datasets import check_output, open_training_data
+from segmenters.datasets import MIXTURES, check_output, open_training_data
 
 from ..networks import load_segmenter
 from ..real_pictures import require_held_out
@@ -26,6 +26,25 @@ FIRST = ("architecture", tuple(RECIPES))
 
 TAKES_NONE = True
 """Accept None as a value: ``--start-resolution None`` differs from leaving out the option."""
+
+
+POINTS: dict[str, Any] = {
+    "resolution": 1,
+    "width": 128,
+    "max_width": 128,
+    "z_dim": 2,
+    "augmentation": (),
+    "resident": False,
+    "bf16": False,
+}
+"""Settings for points in place of a recipe's."""
+
+
+def _for_points(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings for points: what is left at its default in the recipe is replaced."""
+    recipe = RECIPES[settings.architecture]
+    left = {name for name in POINTS if getattr(settings, name, None) == getattr(recipe, name, None)}
+    return replace(settings, **{name: POINTS[name] for name in left if hasattr(settings, name)})
 
 
 def _suppress_architecture(settings: TrainingSettings) -> TrainingSettings:
@@ -60,7 +79,8 @@ class Options:
 
     Args:
         data: Training pictures, one or more of scenes, scenes:COUNT (rendered), FOLDER, or FOLDER@SPLIT (those listed
-            in FOLDER/SPLIT.txt, or an idx file such as MNIST's); or points, ring8 or grid25, with --resolution 1.
+            in FOLDER/SPLIT.txt, or an idx file such as MNIST's); or points, ring8 or grid25, for gan and egan. For
+            points, --resolution 1, --width 128, --max-width 128, --z-dim 2 and no augmentation are the default.
         out: Folder for the run: checkpoint, metrics, grids of samples, generator.safetensors.
         settings: Architecture of the generator, with its training settings.
         hold_out: Share of each FOLDER without @SPLIT that is held out from training, for evaluation.
@@ -97,8 +117,9 @@ class Options:
 
     def _train(self) -> Path:
         """Train the generator, and return its path."""
+        settings = _for_points(self.settings) if set(self.data) <= set(MIXTURES) else self.settings
         source, held_out = open_training_data(
-            self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
+            self.data, settings.resolution, self.hold_out, skip_broken=self.skip_broken
         )
         evaluate = None
         if self.segmenter is not None:
@@ -114,7 +135,7 @@ class Options:
                 }
 
         return train_generator(
-            self.settings,
+            settings,
             source,
             self.out,
             evaluate=evaluate,

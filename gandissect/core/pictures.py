@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
 from .protocols import ClassedSource, PictureBatch, PictureSource, as_classed, may_flip
@@ -23,7 +23,9 @@ def pick_evenly(pictures: Sized, limit: int) -> range:
     return range(0, len(pictures), max(1, -(-len(pictures) // limit)))
 
 
-def load_pictures(pictures: PictureSource | UInt8[Tensor, "all 3 H W"], limit: int) -> UInt8[Tensor, "picture 3 H W"]:
+def load_pictures(
+    pictures: PictureSource | UInt8[Tensor, "all 3 H W"], limit: int
+) -> UInt8[Tensor, "picture 3 H W"] | Float32[Tensor, "picture 3 H W"]:
     """Return evenly spaced pictures; pictures read from a source depend only on their indices.
 
     Args:
@@ -31,7 +33,7 @@ def load_pictures(pictures: PictureSource | UInt8[Tensor, "all 3 H W"], limit: i
         limit: Maximum number of pictures, at least 1.
 
     Returns:
-        uint8 ``[at most limit, 3, H, W]``.
+        uint8 ``[at most limit, 3, H, W]``; float32 where the source has points in the plane.
 
     Raises:
         TypeError: If a tensor is not uint8.

@@ -18,8 +18,8 @@ from .mlp import MLPDiscriminator
 
 DIMENSIONS = 5
 """Length of the vector that each kernel makes of an image's features."""
-NEAREST = 2.0
-"""Mean distance of an image from its nearest neighbor to which a kernel is scaled on the first batch."""
+DISTANCE = 3.0
+"""Mean distance between two images to which a kernel is scaled on the first batch."""
 FAR = 1e6
 """Added to the distance of an image from itself, which does not count."""
 
@@ -30,12 +30,14 @@ class MinibatchDiscrimination(nn.Module):
     ``o_b(i) = sum over j of exp(-|M_b(i) - M_b(j)|)``, where ``M_b(i)`` are `DIMENSIONS` linear functions of the
     features of image i, and j runs over the other images. The first batch that is seen in training sets the scale of
     each kernel and subtracts its mean: without this the exponentials are 0 or 1 for all images, and nothing is learned.
+    The authors' code sets the distance of nearest neighbors; where real images form tight clusters, generated ones are
+    then infinitely far apart. Here it is the distance of all pairs.
 
     Args:
         num_features: Number of features of an image.
         num_kernels: Number of kernels b.
 
-    Source: Salimans et al. 2016, Sec. 3.2; the scales on the first batch follow the authors' code.
+    Source: Salimans et al. 2016, Sec. 3.2.
     """
 
     center: Float[Tensor, " kernel"]
@@ -70,8 +72,9 @@ class MinibatchDiscrimination(nn.Module):
 
     @torch.no_grad()
     def _scale(self, features: Tensor) -> None:
-        nearest = self._distances(features).amin(1).mean(0).clamp(min=1e-8)
-        self.log_scales.add_(math.log(NEAREST) - nearest.log())
+        others = 1 - torch.eye(len(features), dtype=torch.float32, device=features.device)[:, :, None]
+        distance = (others * self._distances(features)).sum((0, 1)) / others.sum().clamp(min=1)
+        self.log_scales.add_(math.log(DISTANCE) - distance.clamp(min=1e-8).log())
         self.center.copy_(self._sum_similarities(features).mean(0))
         self.is_scaled.fill_(True)
 
@@ -79,8 +82,8 @@ class MinibatchDiscrimination(nn.Module):
 class MinibatchDiscriminator(nn.Module):
     """A discriminator with minibatch discrimination between its last hidden layer and its logit.
 
-    Features on a grid are averaged over it first. Similarities and features contribute to the logit in one linear map,
-    as if they were concatenated.
+    Features on a grid are averaged over it first. Similarities are divided by the number of other images, without which
+    they outweigh the features by far; both contribute to the logit in one linear map, as if they were concatenated.
 
     Args:
         judge: Discriminator without minibatch discrimination.
@@ -105,5 +108,6 @@ class MinibatchDiscriminator(nn.Module):
         features = self.judge.features(images)
         logits: Tensor = self.judge.stages[-1](features).flatten(1)
         pooled = features.flatten(2).mean(2) if features.ndim > 2 else features
-        logits = logits + self.to_logit(self.similarities(pooled))
+        similarities = self.similarities(pooled) / max(1, len(images) - 1)
+        logits = logits + self.to_logit(similarities)
         return logits.squeeze(1)

@@ -10,7 +10,6 @@ Source: Wang et al. 2018, arXiv 1803.00657, Algorithm 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -202,11 +201,14 @@ class EvolutionTask(GANTask):
 
     def _capture(self) -> dict[str, Any]:
         weights = {name: value.clone() for name, value in self.network.state_dict().items()}
-        return {"weights": weights, "optimizer": deepcopy(self.optimizers["generator"].state_dict()["state"])}
+        return {"weights": weights, "optimizer": self.optimizers["generator"].state_dict()["state"]}
 
     def _restore(self, index: int) -> None:
         """Put a survivor into the generator and its optimizer, whose learning rate stays."""
         member, optimizer = self.population.members[index], self.optimizers["generator"]
         self.network.load_state_dict(member["weights"])
-        moments = deepcopy(member["optimizer"])  # the optimizer would update the survivor's in place
+        moments = {  # copies, as the optimizer updates them in place
+            index: {name: value.clone() for name, value in state.items()}
+            for index, state in member["optimizer"].items()
+        }
         optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})

@@ -106,6 +106,23 @@ def test_every_architecture_is_trained_by_its_name(train, pictures: Path, tmp_pa
     assert type(generators.load(answer["generator"], device="cpu")) is type(trained)
 
 
+@pytest.mark.parametrize("architecture", ["gan", "egan"])
+def test_points_choose_small_networks_unless_told_otherwise(train, tmp_path: Path, architecture: str) -> None:
+    options = ["--data", "ring8", "--out", tmp_path, "--images", 300, "--max-width", 256, "--device", "cpu"]
+    status, out, error = train(architecture, *options)
+    assert status == 0, error
+    generator = generators.load(out.strip(), device="cpu")
+    assert generator.image_size == (1, 1)
+    assert (generator.settings["width"], generator.settings["max_width"], generator.z_dim) == (128, 256, 2)
+    assert json.loads((tmp_path / "settings.json").read_text())["augmentation"] == []
+
+
+def test_points_need_an_architecture_of_one_pixel(train, tmp_path: Path) -> None:
+    status, _, error = train("dcgan", "--data", "ring8", "--out", tmp_path)
+    assert status == 2
+    assert "resolution (--resolution) must be one of 16, 32, 64, 128, 256 for dcgan; got 1" in error
+
+
 def test_a_run_is_taken_up_where_it_stopped(train, pictures: Path, stopped: Path) -> None:
     status, output, _ = train("progan", "--data", pictures, "--out", stopped, *QUICK, "--resume")
     assert (status, output.strip()) == (0, str(stopped / "generator.safetensors"))
