@@ -82,7 +82,7 @@ def augment(
 
     Returns:
         Images, float32 ``[batch, 3, size, size]`` in [-1, 1], and labels, int64 ``[batch, size, size]``, which are -1
-        outside the original picture.
+            outside the original picture.
     """
     images, labels = warp(images, labels, size, settings, rng)
     images = recolor(images, settings.color, rng)

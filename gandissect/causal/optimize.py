@@ -45,7 +45,7 @@ class SoftSegmenter(Segmenter, Protocol):
 
         Returns:
             One channel per concept, in their order, ``[batch, concept, H, W]``; or ``[batch, 1 + concept, H, W]``, with
-            a first channel for the background: pixels that belong to no concept.
+                a first channel for the background: pixels that belong to no concept.
         """
 
 

@@ -262,7 +262,7 @@ def trace(network: nn.Module, layers: str | Sequence[str], stop: bool = False) -
 
     Yields:
         A mapping from name to output, with ``r.output`` for a single layer. Outputs are detached copies, so later
-        in-place operations do not change them.
+            in-place operations do not change them.
 
     Raises:
         TypeError: If the network is not a torch module.

@@ -99,7 +99,7 @@ class Segmenter(Protocol):
 
         Returns:
             int64 ``[batch, H, W]``, -1 where a pixel has no concept; ``[batch, channel, H, W]`` if a pixel may belong
-            to several concepts.
+                to several concepts.
         """
 
 

@@ -118,7 +118,7 @@ def realism(
 
     Returns:
         Realism, float64 ``[m]``, nonnegative; infinite for a copy of one of these ``x_i``, so use ranks or quantiles,
-        not means.
+            not means.
 
     Raises:
         ValueError: If the shapes do not match, a feature is not finite, or k is out of range.

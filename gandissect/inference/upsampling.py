@@ -227,7 +227,7 @@ def locate_in_gaps(length: int, target: int) -> tuple[Int[Tensor, " gap_end"], F
 
     Returns:
         int64 ``[length + 2]``, the first point of each gap followed by the number of points; float32 ``[target]``, the
-        offset of each point within its gap.
+            offset of each point within its gap.
     """
     with torch.inference_mode(False):  # the cached result outlives the caller, who may be in inference mode
         gap, weight = _find_neighbors(length, range(target), target, torch.device("cpu"))

@@ -46,7 +46,7 @@ def draw_comparison(comparison: Comparison) -> Figure:
 
     Returns:
         A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals; table cells
-        contain numbers of units, and the square before a concept has the concept's color.
+            contain numbers of units, and the square before a concept has the concept's color.
 
     Source: Bau et al. 2019, Sec. 4.1.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from ..core.types import check_type
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 PANELS = 3
 """Maximum number of layers side by side."""
+
+WIDTH, LETTERS = 3.8, 11
+"""Width of a panel in inches, and letters of the title per inch."""
 
 MAX_CONCEPTS = 12
 """Maximum number of concepts of a layer, those with the most units."""
@@ -46,10 +50,12 @@ def draw_dissection(dissection: Dissection, min_iou: float = MIN_IOU) -> Figure:
     columns = min(PANELS, max(len(counts), 1))
     rows = -(-len(counts) // columns)
     height = 1.1 + 0.22 * max(map(len, counts), default=0)
-    figure = NotebookFigure(figsize=(3.8 * columns, 0.5 + height * max(rows, 1)), dpi=110, layout="constrained")
     provenance = dissection.provenance
     title = f"Units by concept: {provenance.generator}, {provenance.segmenter}, n = {provenance.num_samples:,}"
-    figure.suptitle(title, fontsize="medium")
+    lines = textwrap.wrap(title, int(LETTERS * WIDTH * columns))
+    size = (WIDTH * columns, 0.3 + 0.2 * len(lines) + height * max(rows, 1))
+    figure = NotebookFigure(figsize=size, dpi=110, layout="constrained")
+    figure.suptitle("\n".join(lines), fontsize="medium")
     for place, (layer, by_concept) in enumerate(zip(dissection, counts, strict=True), start=1):
         axes = figure.add_subplot(rows, columns, place)
         shades = [colors[name] for name in by_concept]

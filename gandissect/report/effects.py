@@ -70,7 +70,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
 
     Returns:
         A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals; the dotted
-        line is the concept's whole share in the unedited images.
+            line is the concept's whole share in the unedited images.
 
     Raises:
         ValueError: If there are no curves.

@@ -137,7 +137,7 @@ def student_t_quantile(probability: float, degrees: int) -> float:
 
     Returns:
         The quantile, to a relative accuracy of 1e-9. For more than `LARGE_DEGREES` degrees of freedom it is the
-        quantile at `LARGE_DEGREES`, which is larger by less than 4 in 10,000.
+            quantile at `LARGE_DEGREES`, which is larger by less than 4 in 10,000.
 
     Raises:
         ValueError: If an argument is out of range.

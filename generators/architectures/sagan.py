@@ -106,7 +106,7 @@ class SAGAN(ConditionalGenerator):
 
         Returns:
             float32 ``[batch, h / 2, w / 2]``, the share of each cell of a grid of half the height and width in the
-            mean that is added to the cell; the shares of an image sum to 1.
+                mean that is added to the cell; the shares of an image sum to 1.
 
         Raises:
             ValueError: If the cell is outside the grid, or ``z`` has another shape.

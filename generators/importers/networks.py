@@ -161,7 +161,7 @@ def flatten_module(record: Record) -> tuple[dict[str, Tensor], dict[str, dict[st
 
     Returns:
         The parameters and persistent buffers by dotted name; and, by dotted name of each submodule, its attributes that
-        are numbers, strings or lists of them.
+            are numbers, strings or lists of them.
 
     Raises:
         ValueError: If a name is too long, or there are too many modules.

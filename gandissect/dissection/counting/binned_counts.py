@@ -165,7 +165,7 @@ class BinnedCounts(TensorState):
 
         Returns:
             ``unit_area`` ``[group, unit]``, and ``intersection`` and ``exchanged`` ``[group, concept, unit]``: the
-            pixels above the edge by their own concept and by the concept in the partner's label map; int64.
+                pixels above the edge by their own concept and by the concept in the partner's label map; int64.
         """
         bins = self.edges >= edge[:, None]
         own, exchanged = ((counts * bins[:, :, None]).sum(2) for counts in self.counts)

@@ -98,7 +98,7 @@ def strongest_directions(
 
     Returns:
         Eigenvectors as rows ``[length, length]``, whose entry of largest absolute value is positive, and eigenvalues
-        ``[length]``, nonnegative.
+            ``[length]``, nonnegative.
 
     Raises:
         ValueError: If an entry is not finite, or all entries are 0.

@@ -21,6 +21,8 @@ import pytest
 import torch
 from PIL import Image
 
+import generators
+import segmenters
 from gandissect import (
     Concept,
     Dissection,
@@ -383,6 +385,17 @@ def test_the_calls_can_be_read_back(tmp_path: Path) -> None:
         "padding": "edge",
     }
     assert arguments == wanted
+
+
+def test_the_python_of_the_page_repeats_the_dissection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    G, S = generators.load("dcgan-scenes64"), segmenters.load("unet-scenes")
+    dissection = dissect(G, S, layers=["layer4"], num_samples=4, seed=3, progress=False)
+    python = _read(write_report(tmp_path / "first", dissection, min_iou=0.1)).all("pre")[1].text
+    assert ast.literal_eval(re.search(r"generators.load\((.*), device", python)[1]) == "dcgan-scenes64"
+    exec(compile(python, "page", "exec"), {})
+    numbers = [json.loads((tmp_path / name / "dissection.json").read_text()) for name in ("first", "report")]
+    assert numbers[0]["units"] == numbers[1]["units"]
 
 
 @pytest.mark.parametrize("cause", ["a number that is not finite", "a full disk"])

@@ -41,12 +41,13 @@ FIGURES = {
     "effect curves": lambda: draw_effect_curves(_curves()),
     "shares": lambda: draw_shares(ConceptShares.load(FILES / "shares.safetensors")),
     "dissection": lambda: draw_dissection(_dissection()),
+    "dissection of one layer": lambda: draw_dissection(_dissection(["layer2"])),
 }
 
 
-def _dissection() -> object:
+def _dissection(layers: list[str] | None = None) -> object:
     generator = PlantedGenerator(size=16, cells=8)
-    return dissect(generator, PaletteSegmenter(generator.concepts), num_samples=60, progress=False)
+    return dissect(generator, PaletteSegmenter(generator.concepts), layers, num_samples=60, progress=False)
 
 
 def _boxes(figure: Figure) -> Iterator[tuple[str, Bbox]]:
