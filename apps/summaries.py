@@ -41,7 +41,10 @@ def print_dissection(dissection: Dissection, report: Path, min_iou: float, *, as
             f"use at least {ENOUGH_SAMPLES}"
         )
     elif num_samples < ENOUGH_SAMPLES:
-        print(f"{num_samples} samples are too few to rule out chance; use at least {ENOUGH_SAMPLES}")
+        print(
+            f"with {num_samples} samples, only strong agreement can be distinguished from chance, so some matches are "
+            f"missed; use at least {ENOUGH_SAMPLES}"
+        )
     print(f"report: {report}")
 
 

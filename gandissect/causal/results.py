@@ -84,7 +84,7 @@ class CausalEffect(SavedResult, Tabular):
         num_samples: Number of images.
         seed: Seed of the latent vectors, the places and the control units.
         patch: Side of the square where units are forced on, in cells of the layer's grid.
-        base: Share of each concept in the unchanged images.
+        base: Share of each concept in the pixels of the unedited images.
         effect: Effect of the units.
         control: Effect of the random control units.
         advantage: Difference between the ACE of the units and that of the control units, paired by image.
@@ -133,7 +133,7 @@ class CausalEffect(SavedResult, Tabular):
 
     @property
     def relative(self) -> float:
-        """`ace` as a multiple of the concept's mean share in unchanged images; infinite if that share is 0."""
+        """`ace` as a multiple of the concept's mean share in unedited images; infinite if that share is 0."""
         share = float(self.base.mean[self._index])
         return self.ace / share if share else math.copysign(math.inf, self.ace) if self.ace else 0.0
 
@@ -149,7 +149,7 @@ class CausalEffect(SavedResult, Tabular):
         return (
             f"{len(units)} units of {units.layer} on {self.concept}: ACE {ace} of the pixels "
             f"(insertion {insertion}, ablation {ablation}); "
-            f"{100 * float(self.base.mean[row]):.2f}% of unchanged images are {self.concept}; "
+            f"{self.concept} covers {100 * float(self.base.mean[row]):.2f}% of the pixels of unedited images; "
             f"{len(self.control.units)} random units {control}; n = {self.num_samples}"
         )
 
@@ -287,7 +287,7 @@ class EffectCurves(SavedResult, Tabular):
         segmenter: Name and fingerprint of the segmenter.
         layer: Name of the layer.
         concept: Name of the concept.
-        share: Mean share of the concept's pixels in unchanged images, 0 to 1.
+        share: Mean share of the concept's pixels in unedited images, 0 to 1.
         counts: Numbers of ablated units, strictly ascending.
         taken: Share of all pixels that ablation removes, by name of the ranking, with one entry per number in
             ``counts``.

@@ -70,7 +70,7 @@ def draw_effect_curves(curves: Sequence[EffectCurves]) -> Figure:
 
     Returns:
         A figure without window or global state; write it with ``savefig``. Error bars are 95% intervals; the dotted
-            line is the concept's whole share in the unedited images.
+            line is the concept's whole share of the pixels of unedited images.
 
     Raises:
         ValueError: If there are no curves.
@@ -104,7 +104,7 @@ def _draw_curves(axes: Axes, curves: EffectCurves) -> None:
     for (name, table), color in zip(curves.taken.items(), cycle(RANKINGS)):
         means, reaches = ((100 * values).tolist() for values in (table.mean, Z_95 * table.stderr))
         axes.errorbar(places, means, yerr=reaches, fmt="o-", color=color, ms=3.5, lw=1.4, label=name)
-    axes.axhline(100 * curves.share, color=INK, lw=0.8, ls=":", label="share in unedited images")
+    axes.axhline(100 * curves.share, color=INK, lw=0.8, ls=":", label="share of unedited images' pixels")
     axes.axhline(0, color=INK, lw=0.8)
     axes.set_xticks(places, [str(count) for count in curves.counts])
     axes.set_xlabel(f"units of {curves.layer} ablated", fontsize="small")
@@ -141,7 +141,8 @@ def _draw_effect(axes: Axes, effect: CausalEffect) -> None:
     axes.set_yticks(range(len(EFFECT_KINDS)), ["insertion adds", "ablation removes", "ACE (sum)"])
     axes.set_ylim(len(EFFECT_KINDS) - 0.5, -1.0)
     share = 100 * float(effect.base.mean[row])
-    axes.set_xlabel(f"percentage points of {effect.concept} ({share:.2f}% of unedited images)", fontsize="small")
+    words = f"percentage points of {effect.concept},\nwhich covers {share:.2f}% of the pixels of unedited images"
+    axes.set_xlabel(words, fontsize="small")
     axes.legend(loc="upper left", ncols=2, fontsize="small", frameon=False)
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
