@@ -276,6 +276,8 @@ def test_unknown_device_is_a_value_error(unet, tmp_path):
     ("generator", "fit"),
     [
         ("dcgan-scenes64", ("unet-scenes",)),
+        ("cgan-digits32", ("unet-digits",)),
+        ("cgan-digits32 of 3, 8", ("unet-digits",)),
         ("progan-streets128", ("unet-streets",)),
         ("generator", ()),
         ("planted", ()),
