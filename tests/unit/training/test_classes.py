@@ -65,5 +65,5 @@ def test_a_grid_of_samples_has_one_row_per_class(tmp_path: Path) -> None:
 def test_pictures_without_classes_are_refused() -> None:
     plain = Noise()
     plain.classes = ()
-    with pytest.raises(ValueError, match="cgan learns from pictures of two classes or more; got 0"):
+    with pytest.raises(ValueError, match="cgan needs pictures of at least two classes; got 0"):
         GANTask(tiny("cgan"), plain, device="cpu")
