@@ -17,6 +17,7 @@ from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parents[1]
 FORMULA = re.compile(r'<(span|div) class="arithmatex">(\\\(|\\\[)(.*?)(\\\)|\\\])</\1>', re.DOTALL)
+SHORT_CODE = re.compile(r"<code>(?=[^<\n]{1,24}</code>)")
 ROOM = re.compile(r"^::: ([a-z.]+)$", re.MULTILINE)
 COMMANDS = "::: commands"
 
@@ -29,8 +30,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Replace each formula of a page, so that no page needs a script to show it."""
-    return FORMULA.sub(_render, content)
+    """Replace each formula of a page, so that no page needs a script to show it, and mark code that fits on a line."""
+    return SHORT_CODE.sub('<code class="short">', FORMULA.sub(_render, content))
 
 
 def list_public_names(package: str) -> str:
