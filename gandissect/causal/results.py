@@ -169,7 +169,7 @@ class CausalEffect(SavedResult, Tabular):
         return record | {"advantage": advantage, "advantage_stderr": stderr}
 
     def _summarize(self) -> str:
-        units, ace = self.effect.units, f"ace={format_error(self.ace, Z_95 * self.stderr)}"
+        units, ace = self.effect.units, f"ace={format_error(self.ace, self.stderr)}"
         return f"{self.concept}, {count_units(len(units), units.layer)}, {ace}, n={self.num_samples}"
 
     def _html_parts(self) -> Iterable[str]:

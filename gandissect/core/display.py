@@ -87,9 +87,9 @@ def count_things(number: int, noun: str) -> str:
 
 
 def format_error(value: float, error: float) -> str:
-    """Return ``0.083 ± 0.004``: a value, and its error with two significant digits."""
+    """Return ``0.083 ± 0.004 SE``: a value, and its standard error with two significant digits."""
     digits = count_digits(error)
-    return f"{value:.{digits}f} ± {error:.{digits}f}" if digits is not None else f"{value:.3g} ± {error:.3g}"
+    return f"{value:.{digits}f} ± {error:.{digits}f} SE" if digits is not None else f"{value:.3g} ± {error:.3g} SE"
 
 
 def count_digits(error: float) -> int | None:

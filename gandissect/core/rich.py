@@ -41,8 +41,20 @@ LINE = "1px solid rgba(128,128,128,.35)"
 CELL = "padding:2px 12px 2px 0;border:0;text-align:{align};vertical-align:middle;background:none;white-space:{wrap}"
 SOFT = "opacity:.75;font-size:90%"
 
-SPREADS = {"stderr": "\N{PLUS-MINUS SIGN} is a standard error", "std": "\N{PLUS-MINUS SIGN} is a standard deviation"}
-"""Suffixes of the columns that belong to the column before them, and what the sign then means."""
+SPREADS = {"stderr": ("SE", "standard error"), "std": ("SD", "standard deviation over sets")}
+"""Suffixes of the columns that belong to the column before them; their sign in headings, and what it means."""
+
+HEADINGS = {
+    "num_units": "units",
+    "iou": "IoU",
+    "null_iou": "IoU by chance",
+    "q_value": "q",
+    "ace": "ACE",
+    "control_ace": "ACE of random units",
+    "control": "random units",
+    "control_change": "change with random units",
+}
+"""Headings of columns; those of others are their names, with spaces for underscores."""
 
 ABOUT = ("generator", "segmenter", "network", "seed")
 """Attributes of a result that its page lists."""
@@ -75,9 +87,9 @@ def draw_records(records: Sequence[Mapping[str, Any]], max_rows: int = MAX_ROWS)
     if not records:
         return f'<div style="{SOFT}">no records</div>'
     keys = list(records[0])
-    signs = [meaning for suffix, meaning in SPREADS.items() if any(key.endswith(f"_{suffix}") for key in keys)]
+    signs = [": ".join(sign) for suffix, sign in SPREADS.items() if any(key.endswith(f"_{suffix}") for key in keys)]
     columns = [key for key in keys if not _belongs_to_another(key, keys)]
-    names = [key.removesuffix("_min").replace("_", " ") for key in columns]
+    names = [_name_column(key, keys) for key in columns]
     rows = [[_format_entry(record, key) for key in columns] for record in records[:max_rows]]
     notes = signs + ([f"{len(records) - max_rows:,} more rows in records()"] if len(records) > max_rows else [])
     return draw_table(names, rows, "; ".join(notes))
@@ -98,7 +110,7 @@ def draw_table(names: Sequence[str], rows: Sequence[Sequence[Any]], note: str = 
         for is_number, is_short in zip(numeric, short, strict=True)
     ]
     heads = "".join(
-        f'<th style="{style};font-weight:600;border-bottom:{LINE}">{escape(name)}</th>'
+        f'<th style="{style};white-space:normal;font-weight:600;border-bottom:{LINE}">{escape(name)}</th>'
         for name, style in zip(names, aligned, strict=True)
     )
     body = "".join(
@@ -182,6 +194,14 @@ def _belongs_to_another(key: str, keys: Sequence[str]) -> bool:
     return (suffix in {*SPREADS, "low", "high"} and stem in keys) or (suffix == "max" and f"{stem}_min" in keys)
 
 
+def _name_column(key: str, keys: Sequence[str]) -> str:
+    """Return the heading of a column, with the sign of the error in its cells."""
+    stem = key.removesuffix("_min")
+    name = HEADINGS.get(stem, stem.replace("_", " "))
+    sign = next((sign for suffix, (sign, _) in SPREADS.items() if f"{key}_{suffix}" in keys), None)
+    return name if sign is None else f"{name} \N{PLUS-MINUS SIGN} {sign}"
+
+
 def _format_entry(record: Mapping[str, Any], key: str) -> Any:
     """Return a cell: a figure with its error or its interval, or the value as it is."""
     value, stem = record[key], key.removesuffix("_min")
@@ -193,7 +213,7 @@ def _format_entry(record: Mapping[str, Any], key: str) -> Any:
         return f"{_format(value, digits)} \N{PLUS-MINUS SIGN} {_format(spread, digits)}"
     low, high = record.get(f"{key}_low"), record.get(f"{key}_high")
     if low is None or high is None:
-        return value
+        return value.replace("_", " ") if key == "figure" else value
     digits = count_digits(high - low)
     return f"{_format(value, digits)} ({_format(low, digits)} to {_format(high, digits)})"
 

@@ -180,7 +180,9 @@ def _draw_places(axes: Axes, effect: CausalEffect, part: SubFigure) -> None:
     share = 100 * places.mean * places.count.numel()  # in percent of the pixels of one square
     most = max(float(share.nan_to_num().abs().max()), LEAST_ADDED)
     image = axes.imshow(share.numpy(), cmap="PuOr_r", vmin=-most, vmax=most)  # white is no effect
+    axes.patch.set(facecolor="#d0d0d0", hatch="////", edgecolor="#888888")  # shows where the share is NaN
+    note = "\nhatched: forced on here in no image" if bool(share.isnan().any()) else ""
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_xlabel(f"{effect.concept} added, % of the square\nwhere units are forced on", fontsize="small")
+    axes.set_xlabel(f"{effect.concept} added, % of the square\nwhere units are forced on{note}", fontsize="small")
     part.colorbar(image, ax=axes, fraction=0.05)

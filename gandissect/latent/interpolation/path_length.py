@@ -99,7 +99,7 @@ class PathLength(SavedResult, Displayed):
         )
 
     def _summarize(self) -> str:
-        return f"{format_error(self.mean, Z_95 * self.stderr)} in {self.space}, {self.network}, n={self.num_samples}"
+        return f"{format_error(self.mean, self.stderr)} in {self.space}, {self.network}, n={self.num_samples}"
 
 
 def path_length(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...core.types import categories, check_type
 from ...dissection.results import ENOUGH_SAMPLES, MIN_IOU, Dissection, count_units_by_concept
+from ...stats.significance import FALSE_DISCOVERY_RATE
 from ...storage.files import read_json, write_text
 from ...storage.outputs import output_folder
 from ..pages import render, shorten_name
@@ -99,6 +100,7 @@ def _page(dissection: Dissection, min_iou: float, title: str) -> str:
         num_matches=sum(totals.values()),
         num_concepts=len(dissection.concepts),
         enough_samples=ENOUGH_SAMPLES,
+        discovery_rate=FALSE_DISCOVERY_RATE,
         highlights=pick_highlights(layers, rows),
         layers=layers,
         sections=sorted(layers, key=lambda layer: -layer.num_matches),

@@ -147,6 +147,8 @@ def test_records_become_a_table_with_errors_and_intervals() -> None:
     assert page.tags.count("th") == 7
     for text in (
         "a<b",
+        "ACE ± SE",
+        "SE: standard error",
         "0.0123 ± 0.0010",
         "\N{MINUS SIGN}1.5 (\N{MINUS SIGN}2.0 to \N{MINUS SIGN}1.0)",
         "0 to 0.5",

@@ -272,6 +272,31 @@ def test_the_pictures_at_the_top_are_the_best_matches_of_the_three_best_concepts
         assert figure.all("img")[0].attrs["src"] == card.all("img")[0].attrs["src"]
 
 
+def test_a_gray_card_states_why_it_is_no_match(tmp_path: Path) -> None:
+    generator = PlantedGenerator(size=16, cells=8)
+    dissection = dissect(generator, PaletteSegmenter(generator.concepts), num_samples=200, progress=False)
+    page = _read(write_report(tmp_path, dissection, min_iou=0.02))
+    reasons = 0
+    for section, layer in _sections(page, dissection):
+        matches = {match.unit: match for match in layer.matches}
+        for card in section.all("div", "unit"):
+            match = matches[int(card.attrs["data-unit"])]
+            texts = [node.text for node in card.all("span", "why")]
+            if match.is_interpretable(0.02):
+                assert not texts
+                continue
+            reasons += 1
+            if match.concept is None:
+                reason = "on in no concept"
+            elif match.iou < 0.02:
+                reason = "IoU below 0.02"
+            else:
+                assert match.q_value > 0.01
+                reason = "q above 0.01, so not beyond chance"
+            assert texts == [f"no match: {reason}"]
+    assert reasons
+
+
 @pytest.mark.parametrize(("num_samples", "warns"), [(499, True), (500, False)])
 def test_too_few_samples_are_announced(tmp_path: Path, num_samples: int, warns: bool) -> None:
     generator = PlantedGenerator(size=16, cells=8)
