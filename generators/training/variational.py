@@ -102,5 +102,5 @@ def bound(error: float, divergence: float, num_values: int) -> Bound:
         divergence: Mean divergence in nats.
         num_values: Number of values per picture.
     """
-    exact = torch.tensor(error, dtype=torch.float64)
+    exact = torch.tensor(error, dtype=torch.float64, device="cpu")
     return Bound(-float(normal_nll(exact, exact, num_values)) - divergence, num_values)
