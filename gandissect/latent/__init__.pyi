@@ -19,7 +19,7 @@ from .interpolation.grids import generate_grid as generate_grid
 from .interpolation.path_length import PathLength as PathLength, path_length as path_length
 from .interpolation.paths import LatentPath as LatentPath, corner_grid as corner_grid, lerp as lerp, slerp as slerp
 from .interpolation.walks import Walk as Walk, pixel_distance as pixel_distance
-from .inversion.invert import Encode as Encode, invert as invert
+from .inversion.invert import invert as invert
 from .inversion.results import Inversion as Inversion, LostConcepts as LostConcepts
 from .mixing import (
     cross_over as cross_over,
