@@ -22,6 +22,7 @@ from .pdf import Document
 from .pictures import NUM_RANDOM, RepairPictures
 from .tables import (
     conclude,
+    describe_action,
     describe_choice,
     describe_effect,
     describe_limits,
@@ -107,6 +108,7 @@ def _page(document: Document, numbers: str) -> str:
         title=document.title,
         conclusion=conclude(repair),
         effect=describe_effect(repair),
+        action=describe_action(repair),
         choice=describe_choice(curve, repair),
         has_choice=curve.num_units > 0,
         limits=describe_limits(repair, ranking),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -35,8 +36,11 @@ COLUMNS = 4
 SIDE = 128
 """Maximum length, in pixels, of the longer side of an enlarged image."""
 
-AMPLIFICATION = 2
-"""Factor by which differences are multiplied, so that they can be seen."""
+MAX_AMPLIFICATION = 64
+"""Maximum factor by which differences are multiplied, so that they can be seen."""
+
+BRIGHT = 0.99
+"""Share of the differing pixels that the factor does not saturate."""
 
 ImagePairs = tuple[UInt8[Tensor, "image 3 H W"], UInt8[Tensor, "image 3 H W"]]
 """Images before and after a repair."""
@@ -126,9 +130,11 @@ class RepairPictures:
     def strips(self) -> list[Strip]:
         """Return the pictures of images before and after the repair."""
         before, after = self.random()
-        difference = (after.int() - before.int()).abs().mul(AMPLIFICATION).clamp(max=255).byte()
+        difference = (after.int() - before.int()).abs()
+        factor = choose_amplification(difference)
+        difference = difference.mul(factor).clamp(max=255).byte()
         title = f"The first {NUM_RANDOM} images of the held-out seed"
-        labels = ("before", "after", f"difference \N{MULTIPLICATION SIGN} {AMPLIFICATION}")
+        labels = ("before", "after", f"difference \N{MULTIPLICATION SIGN} {factor}")
         strips = [Strip(title, labels, _tile_blocks([before, after, difference]))]
         for name, worst in (("lowest", True), ("highest", False)):
             title = f"The {NUM_EXTREME} images with the {name} realism before the repair"
@@ -167,6 +173,15 @@ class RepairPictures:
 
     def _latents(self, samples: Sequence[int], seed: int) -> Tensor:
         return torch.cat([self.generator.sample_z(1, seed, sample) for sample in samples]).to(self.generator.device)
+
+
+def choose_amplification(differences: Int[Tensor, "image 3 H W"]) -> int:
+    """Return the largest power of 2 that saturates few of the pixels that differ."""
+    changed = differences[differences > 0].sort().values
+    if not len(changed):
+        return 1
+    peak = int(changed[int(BRIGHT * (len(changed) - 1))])
+    return int(min(2 ** int(math.log2(255 / peak)), MAX_AMPLIFICATION))
 
 
 def _to_pixels(images: Tensor) -> Tensor:

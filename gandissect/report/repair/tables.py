@@ -19,6 +19,9 @@ FIXED, SCIENTIFIC = ".2f", ".2e"
 
 LARGE = 1e6
 
+MAX_CHANGE_DECIMALS = 4
+"""Maximum number of decimals with which changes are shown."""
+
 TITLES = {
     "distance": ("Fréchet distance", "lower is better"),
     "kernel_distance": ("Kernel distance", "lower is better"),
@@ -80,13 +83,20 @@ def describe_effect(repair: Repair) -> str:
     """Return the change of the Fréchet distance as one sentence."""
     change, others = repair.change("distance"), repair.control_changes("distance")
     before, after = (float(table[:, 0].mean()) for table in (repair.before, repair.after))
-    action = "switched off" if repair.force_to == "zero" else "held at their means"
+    action = describe_action(repair)
+    number_format = choose_change_format([(change.low, change.high)])
     return (
         f"With {count_units(len(repair.units))} of {repair.units.layer} {action}, the Fréchet distance to held-out "
         f"pictures changes from {format_number(before)} to {format_number(after)} "
-        f"({format_signed(change.mean)}, 95% interval {format_range(change.low, change.high)}); with the same "
-        f"number of random units, it changes by {format_range(min(others), max(others))}."
+        f"({format_signed(change.mean, number_format)}, 95% interval "
+        f"{format_range(change.low, change.high, number_format)}); with the same number of random units, it changes by "
+        f"{format_range(min(others), max(others), number_format)}."
     )
+
+
+def describe_action(result: Repair | RepairCurve) -> str:
+    """Return what is done to the units."""
+    return "switched off" if result.force_to == "zero" else "held at their means"
 
 
 def verdict(repair: Repair) -> str:
@@ -105,10 +115,11 @@ def describe_choice(curve: RepairCurve, repair: Repair) -> str:
         )
     change = curve.change(curve.counts.index(curve.num_units))
     before = Estimate.of(curve.distance[0].tolist())
+    number_format = choose_change_format([(change.low, change.high)])
     choice = (
         f"{count_units(curve.num_units)} {'was' if curve.num_units == 1 else 'were'} chosen: of the numbers tried "
         f"({counts}), the smallest whose change is within one standard error of the best. It changed the distance by "
-        f"{format_signed(change.mean)} ({format_range(change.low, change.high)}) from "
+        f"{format_signed(change.mean, number_format)} ({format_range(change.low, change.high, number_format)}) from "
         f"{format_number(before.mean)}, on {curve.distance.shape[1]} sets of {curve.num_images} images used only "
         f"for this choice; between real pictures, the distance is {format_number(curve.floor.mean)}."
     )
@@ -160,6 +171,7 @@ def tabulate_figures(repair: Repair) -> Table:
     """Return the table of figures before and after the repair."""
     records = repair.records()
     number_format = choose_format(record[name] for record in records for name in ("before", "after"))
+    change_format = _choose_table_format(records, number_format)
     heads = ("Figure", "Before", "After", "Change", "95% interval", "Random units", "Real")
     rows = (
         TableRow(
@@ -167,7 +179,7 @@ def tabulate_figures(repair: Repair) -> Table:
             (
                 format_number(record["before"], number_format),
                 format_number(record["after"], number_format),
-                *_format_change(record, number_format),
+                *_format_change(record, change_format),
                 format_number(record["real"], number_format),
             ),
         )
@@ -190,11 +202,12 @@ def tabulate_concepts(repair: Repair) -> Table | None:
     ]
     records.sort(key=lambda record: -abs(record["change"]))
     number_format = choose_format(record["before"] for record in records)
+    change_format = _choose_table_format(records, number_format)
     rows = (
         TableRow(
             record["concept"],
             "",
-            (format_number(record["before"], number_format), *_format_change(record, number_format)),
+            (format_number(record["before"], number_format), *_format_change(record, change_format)),
         )
         for record in records
     )
@@ -213,6 +226,24 @@ def choose_format(values: Iterable[float]) -> str:
         return SCIENTIFIC
     digits = [1 - math.floor(math.log10(size)) for size in sizes if size > 10.0**-MAX_DECIMALS]
     return f".{min(max([MIN_DECIMALS, *digits]), MAX_DECIMALS)}f"
+
+
+def choose_change_format(ranges: Iterable[tuple[float, float]], least: str = FIXED) -> str:
+    """Return the format of changes, with which the ends of every interval differ, within limits.
+
+    Args:
+        ranges: Lower and upper end of each interval.
+        least: Format with the minimum number of decimals.
+    """
+    if least == SCIENTIFIC:
+        return least
+    digits = [-math.floor(math.log10(high - low)) for low, high in ranges if high - low > 10.0**-MAX_DECIMALS]
+    return f".{max(int(least[1:-1]), min(max(digits, default=0), MAX_CHANGE_DECIMALS))}f"
+
+
+def _choose_table_format(records: Sequence[dict[str, float]], least: str) -> str:
+    """Return the format of a table's changes."""
+    return choose_change_format(((record["change_low"], record["change_high"]) for record in records), least)
 
 
 def format_number(value: float, number_format: str = FIXED) -> str:

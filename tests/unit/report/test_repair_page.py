@@ -28,8 +28,8 @@ from gandissect.core.environment import installed_versions
 from gandissect.fidelity.yardstick import Yardstick
 from gandissect.report.repair.curve import draw_repair_curve
 from gandissect.report.repair.pdf import Document
-from gandissect.report.repair.pictures import NUM_RANDOM, RepairPictures
-from gandissect.report.repair.tables import choose_format, format_range, tabulate_figures, verdict
+from gandissect.report.repair.pictures import NUM_RANDOM, RepairPictures, choose_amplification
+from gandissect.report.repair.tables import choose_change_format, choose_format, format_range, tabulate_figures, verdict
 from gandissect.stats import Shares
 from generators import DCGAN
 from segmenters.palette import PaletteSegmenter
@@ -196,8 +196,8 @@ def test_each_column_has_one_number_format_and_its_numbers_are_the_records(made:
     }
     for (heads, *rows), records in zip(reader.tables, (repair.records(), percent), strict=True):
         assert len(rows) == len(records)
-        decimals = len(rows[0][1].split(".")[1])
         for column, head in enumerate(heads[1:], start=1):
+            decimals = len(rows[0][column].split(" to ")[0].split(".")[1])
             pattern = (
                 plain % decimals if keys[head][0] in ("before", "after", "real") else signed % (decimals, decimals)
             )
@@ -218,6 +218,31 @@ def test_the_format_of_a_table_shows_two_digits_of_its_smallest_number() -> None
     assert format_range(-5.57e-05, 0.00571, ".3f") == "0.000 to +0.006"
     assert format_range(-0.0543, 0.13, ".2f") == "\N{MINUS SIGN}0.05 to +0.13"
     assert format_range(-2e11, 0.5, ".2e") == "\N{MINUS SIGN}2.00e+11 to +5.00e\N{MINUS SIGN}01"
+
+
+def test_changes_have_digits_enough_that_the_ends_of_intervals_differ() -> None:
+    for low, high in ((-0.0221, -0.0199), (-3.5, -3.1), (-0.0204, -0.0196), (0.1, 0.9)):
+        low_text, high_text = format_range(low, high, choose_change_format([(low, high)])).split(" to ")
+        assert low_text != high_text
+    assert choose_change_format([(-3.5, -3.1)]) == ".2f"
+    assert choose_change_format([(1.0, 1.0), (0.0, 1e-9)], ".3f") == ".3f"
+
+
+def test_differences_are_amplified_as_far_as_they_stay_visible() -> None:
+    assert choose_amplification(torch.zeros(1, 3, 2, 2, dtype=torch.int32)) == 1
+    assert choose_amplification(torch.full((1, 3, 2, 2), 255, dtype=torch.int32)) == 1
+    assert choose_amplification(torch.full((1, 3, 2, 2), 16, dtype=torch.int32)) == 8
+    assert choose_amplification(torch.ones(1, 3, 2, 2, dtype=torch.int32)) == 64
+
+
+def test_random_units_do_not_stretch_the_axis(made: tuple) -> None:
+    curve = made[1]
+    far = replace(curve, control=curve.control + 1000)
+    (axes,) = draw_repair_curve(far, 5).axes
+    values = [*curve.distance.mean(dim=1).tolist(), curve.floor.mean]
+    low, high = axes.get_ylim()
+    assert low <= min(values) and max(values) <= high < 100
+    assert any("beyond the axis" in text for text in axes.get_legend_handles_labels()[1])
 
 
 def test_no_number_of_units_chosen_is_stated_at_the_top(made: tuple, tmp_path: Path) -> None:
