@@ -17,7 +17,8 @@ from torch import Tensor
 from gandissect import Recipe, Segmenter, generate
 from gandissect.core import from_uint8, load_pictures, pick_evenly
 from gandissect.fidelity import Encoder
-from gandissect.latent import Encode, Inversion, LostConcepts, capabilities, invert
+from gandissect.latent import Inversion, LostConcepts, capabilities, invert
+from gandissect.latent.inversion.invert import Encode
 from gandissect.report import draw_inversion, save_png
 from gandissect.storage import output_folder
 from generators import LayeredGenerator, load_encoder
