@@ -46,6 +46,8 @@ SPREADS = {"stderr": ("SE", "standard error"), "std": ("SD", "standard deviation
 
 HEADINGS = {
     "num_units": "units",
+    "num_concepts": "concepts",
+    "taken": "removed",
     "iou": "IoU",
     "null_iou": "IoU by chance",
     "q_value": "q",

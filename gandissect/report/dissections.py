@@ -52,7 +52,7 @@ def draw_dissection(dissection: Dissection, min_iou: float = MIN_IOU) -> Figure:
     height = 1.1 + 0.22 * max(map(len, counts), default=0)
     provenance = dissection.provenance
     title = f"Units by concept: {provenance.generator}, {provenance.segmenter}, n = {provenance.num_samples:,}"
-    lines = textwrap.wrap(title, int(LETTERS * WIDTH * columns))
+    lines = textwrap.wrap(title, int(LETTERS * WIDTH * columns), break_on_hyphens=False)
     size = (WIDTH * columns, 0.3 + 0.2 * len(lines) + height * max(rows, 1))
     figure = NotebookFigure(figsize=size, dpi=110, layout="constrained")
     figure.suptitle("\n".join(lines), fontsize="medium")
