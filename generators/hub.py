@@ -203,7 +203,9 @@ def load_encoder(name: str | Path, device: str = "auto") -> Encoder:
     path = card(str(name)).verified_path() if str(name) in names() else CARD_INDEX.path(name, (BEST, LAST))
     tensors, header = load_tensors(path, FORMAT, VERSION)
     if "encoder" not in header:
-        raise ValueError(f"{name} was trained without an encoder; use a variational autoencoder (architecture vae or vaegan)")
+        raise ValueError(
+            f"{name} was trained without an encoder; use a variational autoencoder (architecture vae or vaegan)"
+        )
     tensors = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
     try:
         with torch.device("meta"):
