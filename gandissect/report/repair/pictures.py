@@ -39,7 +39,7 @@ SIDE = 128
 MAX_AMPLIFICATION = 64
 """Maximum factor by which differences are multiplied, so that they can be seen."""
 
-BRIGHT = 0.99
+BRIGHT = 0.95
 """Share of the differing pixels that the factor does not saturate."""
 
 ImagePairs = tuple[UInt8[Tensor, "image 3 H W"], UInt8[Tensor, "image 3 H W"]]
