@@ -80,9 +80,8 @@ def draw_strips(folder: Path) -> None:
     """Write a strip of four samples for each bundled generator."""
     for name in generators.names():
         generator = generators.load(name)
-        if generator.image_size == (64, 64):
-            with torch.inference_mode():
-                write_grid(generator(generator.sample_z(4, SEED)), folder / f"{name}.png", 4)
+        with torch.inference_mode():
+            write_grid(generator(generator.sample_z(4, SEED)), folder / f"{name}.png", 4)
 
 
 if __name__ == "__main__":
