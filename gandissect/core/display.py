@@ -7,6 +7,7 @@ which is imported when a notebook asks for it.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,9 @@ class Displayed:
 
     __slots__ = ()
 
+    @abstractmethod
     def _summarize(self) -> str:
         """Return the key figures in a few words."""
-        raise NotImplementedError
 
     def _html_parts(self) -> Iterable[str]:
         """Yield what a notebook shows below the summary, as HTML."""
@@ -45,9 +46,9 @@ class Tabular(Displayed):
 
     __slots__ = ()
 
+    @abstractmethod
     def records(self) -> list[dict[str, Any]]:
         """Return a plain dictionary for each row."""
-        raise NotImplementedError
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the records as a pandas DataFrame, one row for each.

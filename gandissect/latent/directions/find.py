@@ -185,7 +185,7 @@ def _check_concepts(concepts: Sequence[str], keep: Sequence[str]) -> None:
     """Check that there is at least one concept, and that no concept is both changed and kept.
 
     Raises:
-        ValueError: If there is none, or one is both.
+        ValueError: If there are no concepts, or a concept is both changed and kept.
     """
     if not concepts:
         raise ValueError("concepts must name at least one concept for the method boundary; got none")
