@@ -45,8 +45,7 @@ MAX_BYTES = 16 * 10**6
 METRICS = "metrics.jsonl"
 SHARES = ("precision", "recall", "density", "coverage", "nearest_ratio")
 LOGITS = ("logit_learned", "logit_held_out")
-BOUND = ("elbo", "bits_per_dim", "divergence", "reconstruction_mse", "active_units")
-TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN", "vae": "VAE", "vaegan": "VAE-GAN"}
+TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +110,7 @@ LARGE_DCGAN = "--resolution 128 --width 48 --images 1000000 --decay-from 0.7 --r
 CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"
 GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
-PLAIN_SCENES = replace(SCENES, more="")
-AUTOENCODER_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
-
 CPU_MODELS: Mapping[str, Model] = {
-    "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 60000", AUTOENCODER_SNAPSHOTS),
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
     "stylegan-scenes64": Model("stylegan", SCENES, LONG + SLOW_GROWTH, CPU_SNAPSHOTS),
@@ -353,8 +348,8 @@ def _compare_with_real(generated: Estimate, real: Estimate) -> dict[str, float]:
 
 
 def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the entries of a card about overfitting, an autoencoder's bound, and the choice of the snapshot."""
-    own = {key: round(snapshot.figures[key], 3) for key in (*LOGITS, *BOUND) if key in snapshot.figures}
+    """Return the entries of a card about overfitting and the choice of the snapshot."""
+    own = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
     count = snapshot.num_measured
     reason = f"the nearest of {count} to the held-out pictures" if count else "the last"
