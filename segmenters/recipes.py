@@ -83,9 +83,31 @@ def digits(data: Path | str, num_steps: int = 1200, seed: int = 3) -> TrainingRe
     Raises:
         FileNotFoundError: If the folder is missing.
     """
+    return _ink(Path(data) / "mnist10k", 0.5, num_steps, seed)
+
+
+def clothes(data: Path | str, num_steps: int = 2000, seed: int = 4) -> TrainingRecipe:
+    """Return the recipe of ``unet-clothes``: the ink of each article, learned from a quarter of Fashion-MNIST.
+
+    The other three quarters are what ``cgan-clothes32`` learned from, so that the segmenter never saw those pictures.
+
+    Args:
+        data: Folder that contains the folder ``fashion``, in the format of `IdxPictures`.
+        num_steps: Number of training steps.
+        seed: Seed of the training.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+    """
+    return _ink(Path(data) / "fashion", 0.25, num_steps, seed)
+
+
+def _ink(folder: Path, held_out_from_generators: float, num_steps: int, seed: int) -> TrainingRecipe:
+    """Return the recipe of a segmenter of gray pictures, learned from those that no bundled generator learned from."""
     from .datasets.idx import IdxPictures
 
-    train, held_out = IdxPictures(Path(data) / "mnist10k", 32).hold_out(0.5)[1].hold_out(0.2, seed=1)
+    unseen = IdxPictures(folder, 32).hold_out(held_out_from_generators)[1]
+    train, held_out = unseen.hold_out(0.2, seed=1)
     soft = Augmentation(0.85, 1.2, 10.0, color=0.1, small=0.3, min_small=20, blur=0.3, max_sigma=0.8, max_noise=0.05)
     network = UNetArchitecture(decoder_channels=(96, 48, 32), input_size=32)
     settings = SegmenterSettings(num_steps, 32, seed, ema_half_life=4000.0, architecture=network, augmentation=soft)
