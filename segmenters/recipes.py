@@ -114,6 +114,32 @@ def _ink(folder: Path, held_out_from_generators: float, num_steps: int, seed: in
     return TrainingRecipe(settings, (train,), held_out)
 
 
+def objects(data: Path | str, num_steps: int = 2500, seed: int = 5) -> TrainingRecipe:
+    """Return the recipe of ``unet-objects``: the ten classes of CIFAR-10, learned from whole pictures.
+
+    No pixel labels exist for these photographs; see `LabeledByClass`.
+
+    Args:
+        data: Folder that contains the folder ``cifar10``, with subfolders ``train`` and ``test`` in the format of
+            `Photos`.
+        num_steps: Number of training steps.
+        seed: Seed of the training.
+
+    Raises:
+        FileNotFoundError: If the folder is missing.
+    """
+    from .datasets.by_class import LabeledByClass
+    from .datasets.photos import Photos
+
+    train, held_out = (LabeledByClass(Photos(Path(data) / "cifar10" / split, 32)) for split in ("train", "test"))
+    network = UNetArchitecture(decoder_channels=(96, 48, 32), input_size=32)
+    soft = Augmentation(0.85, 1.2, 10.0, color=0.2, small=0.0, blur=0.0, max_noise=0.02)
+    settings = SegmenterSettings(
+        num_steps, 64, seed, dice_weight=0.0, ema_half_life=8000.0, architecture=network, augmentation=soft
+    )
+    return TrainingRecipe(settings, (train,), held_out)
+
+
 def scenes(num_steps: int = 3000, seed: int = 2) -> TrainingRecipe:
     """Return the recipe of ``unet-scenes``: alternating rendered scenes of 64 and 128 pixels.
 

@@ -1,3 +1,4 @@
+from .by_class import LabeledByClass as LabeledByClass
 from .combining import pick_classes as pick_classes
 from .decoding import read_image as read_image
 from .folders import list_pictures as list_pictures
@@ -15,3 +16,4 @@ from .photos import Photos as Photos
 from .points import MIXTURES as MIXTURES, Points as Points
 from .scenes import Scenes as Scenes
 from .source import ImageSource as ImageSource, LabeledPictures as LabeledPictures
+from .stacked import StackedDigits as StackedDigits
