@@ -7,7 +7,12 @@ from .classes import (
 from .distances import frechet_distance as frechet_distance, kernel_distance as kernel_distance
 from .features import Encoder as Encoder, encoder_features as encoder_features
 from .inception import Inception as Inception
-from .modes import ModeCoverage as ModeCoverage, measure_modes as measure_modes
+from .modes import (
+    ModeCoverage as ModeCoverage,
+    count_stacked_modes as count_stacked_modes,
+    measure_modes as measure_modes,
+    measure_stacked_modes as measure_stacked_modes,
+)
 from .neighbors import (
     density_coverage as density_coverage,
     nearest_ratio as nearest_ratio,
