@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import cast
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from gandissect.core.lookup import lookup
-from gandissect.core.protocols import PictureSource, as_classed, may_flip
+from gandissect.core.protocols import ClassedSource, PictureSource, as_classed, may_flip
 from gandissect.core.ranges import Range, check_number
 from gandissect.core.sampling import check_seed, derive_seed
 from gandissect.core.types import UNLABELED, Concept, concept_index
@@ -43,12 +45,13 @@ def check_indices(indices: Sequence[int], length: int) -> None:
         raise IndexError(f"indices must be 0 to {length - 1}; got {wrong[0]}")
 
 
-def _classes_of(source: PictureSource) -> tuple[tuple[str, ...], Int64[Tensor, " picture"]]:
-    """Return the names of a source's classes and the class of each picture; both are empty without classes."""
-    classed = as_classed(source)
-    if classed is None:
-        return (), torch.empty(0, dtype=torch.int64, device="cpu")
-    return classed.classes, classed.class_indices
+def _class_names(source: PictureSource) -> tuple[str, ...]:
+    """Return the names of a source's classes; none where its pictures have no classes."""
+    return () if (classed := as_classed(source)) is None else classed.classes
+
+
+def _class_indices(source: PictureSource) -> Int64[Tensor, " picture"]:
+    return cast(ClassedSource, source).class_indices
 
 
 class Subset:
@@ -65,10 +68,12 @@ class Subset:
         self._source, self._indices = source, tuple(indices)
         self.name, self.size, self.concepts = f"{source.name} ({label})", source.size, source.concepts
         self.groups: tuple[tuple[int, ...], ...] = groups_of(source)
-        self.classes, self.class_indices = _classes_of(source)
-        self.may_flip = may_flip(source)
-        if self.classes:
-            self.class_indices = self.class_indices[list(self._indices)]
+        self.classes, self.may_flip = _class_names(source), may_flip(source)
+
+    @cached_property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every picture's class, if pictures have classes."""
+        return _class_indices(self._source)[list(self._indices)]
 
     def __repr__(self) -> str:
         return describe_source(self)
@@ -149,11 +154,14 @@ class Concatenation:
         self.name, self.size, self.concepts = " + ".join(source.name for source in sources), first.size, first.concepts
         self._sources = tuple(sources)
         self.groups: tuple[tuple[int, ...], ...] = next((groups for s in sources if (groups := groups_of(s))), ())
-        parts = [_classes_of(source) for source in sources]
-        same = len({names for names, _ in parts}) == 1
-        self.classes = parts[0][0] if same else ()
-        self.class_indices = torch.cat([indices for _, indices in parts])
+        names = {_class_names(source) for source in sources}
+        self.classes = names.pop() if len(names) == 1 else ()
         self.may_flip = all(map(may_flip, sources))
+
+    @cached_property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every picture's class, if pictures have classes."""
+        return torch.cat([_class_indices(source) for source in self._sources])
 
     def __repr__(self) -> str:
         return describe_source(self)
@@ -188,8 +196,12 @@ class UnlabeledSource:
     def __init__(self, source: ImageSource) -> None:
         self._source, self.concepts = source, ()
         self.name, self.size = source.name, source.size
-        self.classes, self.class_indices = _classes_of(source)
-        self.may_flip = may_flip(source)
+        self.classes, self.may_flip = _class_names(source), may_flip(source)
+
+    @cached_property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every picture's class, if pictures have classes."""
+        return _class_indices(self._source)
 
     def __repr__(self) -> str:
         return describe_source(self)

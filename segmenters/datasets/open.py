@@ -1,8 +1,9 @@
 """Open sources of pictures from short specifications.
 
-``scenes`` and ``scenes:COUNT`` are rendered scenes; ``ring8`` and ``grid25`` are points in the plane. Anything else is
-a folder of photographs, with ``@SPLIT`` for the pictures listed in one of its split files, or a folder of idx files
-such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
+``scenes`` and ``scenes:COUNT`` are rendered scenes, all of one mood, season or place with ``@NAME`` after it; ``ring8``
+and ``grid25`` are points in the plane. Anything else is a folder of photographs, with ``@SPLIT`` for the pictures
+listed in one of its split files, or a folder of idx files such as MNIST's, with ``@SPLIT`` for one of its pairs of
+files.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gandissect.core.lookup import unknown_name_message
+from gandissect.core.lookup import lookup, unknown_name_message
 from gandissect.core.protocols import PictureSource
 
+from ..scenes.layout import DRAWN, NAMES, Setting
 from .broken import open_each
 from .combining import UnlabeledSource, concat
 from .folders import check_outside
@@ -37,18 +39,20 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
     """Open the labeled pictures of a specification.
 
     Args:
-        spec: Specification: ``scenes``, ``scenes:COUNT``, ``FOLDER`` or ``FOLDER@SPLIT``.
+        spec: Specification: ``scenes``, ``scenes:COUNT``, ``scenes:COUNT@NAME``, ``FOLDER`` or ``FOLDER@SPLIT``.
         size: Height and width of the pictures in pixels.
         held_out: Render scenes with the evaluation seed.
         skip_broken: Skip unusable pictures, with a warning that names them.
 
     Raises:
         ValueError: If the specification is invalid, or pictures cannot be used; the message names them all.
+        KeyError: If scenes of an unknown mood, season or place are asked for.
         FileNotFoundError: If there is no such folder or split.
     """
     if _names_scenes(spec):
-        count = _read_count(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
-        return Scenes(size, count, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED)
+        count, setting = _read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
+        seed = HELD_OUT_SCENES_SEED if held_out else SCENES_SEED
+        return Scenes(size, count, seed, mood=setting.mood, season=setting.season, place=setting.place)
     folder, split = _split_spec(spec)
     if list_splits(folder):
         return IdxPictures(folder, size, split)
@@ -136,7 +140,7 @@ def check_specs(specs: Sequence[str]) -> None:
     """
     for spec in specs:
         if _names_scenes(spec):
-            _read_count(spec, NUM_SCENES)
+            _read_scenes(spec, NUM_SCENES)
             continue
         folder, split = _split_spec(spec)
         splits = list_splits(folder)
@@ -193,7 +197,7 @@ def open_pictures(
 def _part(spec: str, source: Pictures, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return the training pictures and the held-out pictures of a specification."""
     if isinstance(source, Scenes):
-        return source, open_source("scenes", source.size, held_out=True)
+        return source, open_source(source.name, source.size, held_out=True)
     if _split_spec(spec)[1] is None:
         return source.hold_out(hold_out)
     return source, None
@@ -204,7 +208,7 @@ def _join(sources: Sequence[ImageSource]) -> ImageSource:
 
 
 def _names_scenes(spec: str) -> bool:
-    return spec.partition(":")[0] == "scenes"
+    return spec.partition("@")[0].partition(":")[0] == "scenes"
 
 
 def _split_spec(spec: str) -> tuple[Path, str | None]:
@@ -215,8 +219,14 @@ def _split_spec(spec: str) -> tuple[Path, str | None]:
     return Path(folder).expanduser(), split
 
 
-def _read_count(spec: str, default: int) -> int:
-    _, colon, count = spec.partition(":")
+def _read_scenes(spec: str, default: int) -> tuple[int, Setting]:
+    """Return the number of scenes of a specification, and its mood, season or place."""
+    start, at, name = spec.partition("@")
+    _, colon, count = start.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
         raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
-    return int(count) if colon else default
+    number = int(count) if colon else default
+    if not at:
+        return number, DRAWN
+    kinds = {known: kind for kind, names in NAMES.items() for known in names}
+    return number, Setting(**{lookup(kinds, name, "mood, season or place of scenes"): name})

@@ -7,17 +7,20 @@ the topmost object at the pixel's center, so every pixel has exactly one concept
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from operator import index as as_integer
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
 from gandissect.core.sampling import check_num_samples, check_seed
 from gandissect.core.types import Concept
 
+from ..scenes.layout import PLACES, Setting
 from ..scenes.objects import CONCEPTS
-from ..scenes.rendering import check_scene_size, render
+from ..scenes.rendering import check_scene_size, draw_place, render
 from .source import LabeledPictures
 
 RESIDENT_BYTES = 2 << 30
@@ -25,7 +28,10 @@ RESIDENT_BYTES = 2 << 30
 
 
 class Scenes:
-    """Source of rendered scenes, which stay in memory as uint8 once rendered.
+    """Source of rendered scenes, which stay in memory as uint8 once rendered; their classes are the places.
+
+    A mood, a season or a place of its own leaves all else as it is: sources that differ only in the mood or the season
+    show the same things at the same pixels.
 
     Args:
         size: Height and width, 16 to 1024 pixels.
@@ -33,8 +39,12 @@ class Scenes:
         seed: Seed of the scenes, any integer. Sources that differ only in size show the same scenes.
         resident_bytes: Memory limit of rendered pictures (4 size^2 bytes each); pictures beyond it are rendered for
             every batch.
+        mood: Light and weather of every scene: noon, morning, golden, sunset, overcast, mist or dusk; None draws it.
+        season: Season of every scene: summer, spring or autumn; None draws it.
+        place: Place of every scene, one of `classes`; None draws it.
 
     Raises:
+        KeyError: If a name is unknown; the message suggests the nearest one and lists all of them.
         ValueError: If a number is out of range.
 
     Examples:
@@ -49,10 +59,20 @@ class Scenes:
         'sky'
     """
 
-    name = "scenes"
     concepts: tuple[Concept, ...] = CONCEPTS
+    classes: tuple[str, ...] = tuple(PLACES)
 
-    def __init__(self, size: int, num_images: int, seed: int = 0, resident_bytes: int = RESIDENT_BYTES) -> None:
+    def __init__(
+        self,
+        size: int,
+        num_images: int,
+        seed: int = 0,
+        resident_bytes: int = RESIDENT_BYTES,
+        *,
+        mood: str | None = None,
+        season: str | None = None,
+        place: str | None = None,
+    ) -> None:
         check_scene_size(size)
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1; got {num_images}")
@@ -60,15 +80,28 @@ class Scenes:
         if resident_bytes < 0:
             raise ValueError(f"resident_bytes must be at least 0; got {resident_bytes}")
         self.size, self.seed, self._num_images = size, check_seed(seed), num_images
+        self._setting = Setting(mood, season, place)
         kept = min(num_images, resident_bytes // (4 * size * size))
         self._kept = np.empty((kept, 4, size, size), np.uint8)
         self._rendered = np.zeros(kept, bool)
 
     def __repr__(self) -> str:
-        return f"Scenes({self.size}, num_images={len(self)}, seed={self.seed})"
+        names = "".join(f", {kind}={name!r}" for kind, name in self._setting.given.items())
+        return f"Scenes({self.size}, num_images={len(self)}, seed={self.seed}{names})"
 
     def __len__(self) -> int:
         return self._num_images
+
+    @property
+    def name(self) -> str:
+        """Name for reports: ``scenes``, with the names given after it, such as ``scenes@dusk``."""
+        return "@".join(["scenes", *self._setting.given.values()])
+
+    @cached_property
+    def class_indices(self) -> Int64[Tensor, " picture"]:
+        """Index of every scene's place, int64, drawn without rendering the scenes."""
+        places = (self._setting.place or draw_place(self.seed, index) for index in range(len(self)))
+        return torch.tensor([self.classes.index(place) for place in places], dtype=torch.int64, device="cpu")
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return a batch of pictures and labels.
@@ -96,7 +129,7 @@ class Scenes:
         if index < len(self._kept) and self._rendered[index]:
             planes: UInt8[np.ndarray, "4 size size"] = self._kept[index]
             return planes
-        image, labels = render(self.seed, index, self.size)
+        image, labels = render(self.seed, index, self.size, self._setting)
         planes = np.concatenate([image.transpose(2, 0, 1), labels[None]])
         if index < len(self._kept):
             self._kept[index] = planes

@@ -7,38 +7,95 @@ sun in the sky, mountains at the horizon, cars on roads, people on grass or pave
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from gandissect.core.lookup import lookup
 
 from .country import roll_coast, roll_country, roll_lake, roll_wild
-from .light import Dice, Light, Mood, roll_light
+from .light import MOODS, Dice, Light, Mood, roll_light
 from .objects import Camera, Ground, Scene
-from .sample_objects import Season, roll_clouds, roll_season
+from .sample_objects import SEASONS, Season, roll_clouds, roll_season
 from .sample_sites import Site
 from .towns import roll_city, roll_lane, roll_street
 
-SITES: dict[Callable[[Dice, Season], Site], float] = {
-    roll_street: 0.25,
-    roll_lane: 0.23,
-    roll_country: 0.20,
-    roll_lake: 0.12,
-    roll_coast: 0.08,
-    roll_city: 0.07,
-    roll_wild: 0.05,
+PLACES: dict[str, tuple[float, Callable[[Dice, Season], Site]]] = {
+    "street": (0.25, roll_street),
+    "lane": (0.23, roll_lane),
+    "country": (0.20, roll_country),
+    "lake": (0.12, roll_lake),
+    "coast": (0.08, roll_coast),
+    "city": (0.07, roll_city),
+    "wild": (0.05, roll_wild),
 }
-"""Probability of each kind of site."""
+"""Probability of each kind of place, and what draws it."""
+TOWNS = ("street", "city")
+"""Places where the sun is high above the roofs."""
 
 
-def lay_out(seed: int) -> Scene:
-    """Return the scene of a seed."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Names that take the place of drawn ones; None leaves them drawn.
+
+    Args:
+        mood: Name of the light and weather, of `MOODS`.
+        season: Name of the season, of `SEASONS`.
+        place: Name of the place, of `PLACES`.
+
+    Raises:
+        KeyError: If a name is unknown; the message suggests the nearest one and lists all of them.
+    """
+
+    mood: str | None = None
+    season: str | None = None
+    place: str | None = None
+
+    def __post_init__(self) -> None:
+        for kind, name in self.given.items():
+            lookup(dict.fromkeys(NAMES[kind]), name, f"{kind} of scenes")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The names that are given, by kind."""
+        return {kind: name for kind, name in asdict(self).items() if name is not None}
+
+
+NAMES: dict[str, tuple[str, ...]] = {"mood": tuple(MOODS), "season": tuple(SEASONS), "place": tuple(PLACES)}
+"""All names, by kind; a name is of one kind only."""
+DRAWN = Setting()
+
+
+def lay_out(seed: int, setting: Setting = DRAWN) -> Scene:
+    """Return the scene of a seed.
+
+    A given name leaves all other draws as they are. Thus another season changes only colors. Another mood changes only
+    the light: the sun and the clouds stay those of the mood that was drawn, so that things are at the same pixels.
+    """
     dice = Dice(seed)
     light, mood = roll_light(dice)
-    season = roll_season(dice)
-    kind = dice.weighted_choice(SITES)
-    site = kind(dice, season)
+    season = roll_season(dice, setting.season)
+    place = _draw_place(dice, setting.place)
+    site = PLACES[place][1](dice, season)
     ground = Ground(season.grass, season.far_grass, dice.offset())
-    sun = _roll_sun(dice, light, mood, site.camera, kind in (roll_street, roll_city))
+    sun = _roll_sun(dice, light, mood, site.camera, place in TOWNS)
     clouds = roll_clouds(dice, mood, site.camera.horizon)
     standing = tuple(sorted(site.standing, key=lambda thing: thing.foot))
-    return Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing)
+    if setting.mood is not None:
+        light, _ = roll_light(Dice(seed), setting.mood)
+    return Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing, season.name, place)
+
+
+def roll_place(seed: int) -> str:
+    """Return the name of the place that a seed draws, without the rest of its scene."""
+    dice = Dice(seed)
+    roll_light(dice)
+    roll_season(dice)
+    return _draw_place(dice)
+
+
+def _draw_place(dice: Dice, name: str | None = None) -> str:
+    """Draw the name of a place; a given name takes its place."""
+    drawn = dice.weighted_choice({place: weight for place, (weight, _) in PLACES.items()})
+    return drawn if name is None else name
 
 
 def _roll_sun(dice: Dice, light: Light, mood: Mood, camera: Camera, town: bool) -> tuple[float, float, float] | None:

@@ -267,9 +267,10 @@ class Light:
         return color + (self.horizon - color) * np.float32(self.fog(distance))
 
 
-def roll_light(dice: Dice) -> tuple[Light, Mood]:
-    """Draw the light and weather of a picture."""
-    name = dice.weighted_choice({name: weight for name, (weight, _) in MOODS.items()})
+def roll_light(dice: Dice, name: str | None = None) -> tuple[Light, Mood]:
+    """Draw the light and weather of a picture; the name of a mood takes the place of the drawn one."""
+    drawn = dice.weighted_choice({name: weight for name, (weight, _) in MOODS.items()})
+    name = drawn if name is None else name
     mood = MOODS[name][1]
     warm = dice.uniform(-0.05, 0.05)
     exposure = dice.uniform(0.92, 1.08)

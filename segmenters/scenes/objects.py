@@ -307,7 +307,7 @@ SceneObject = House | Tree | Car | Person | Fence | Flowers | Water
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Scene before it is painted; `standing` is sorted from far to near."""
+    """Scene before it is painted; `standing` is sorted from far to near. The name of its mood is in its light."""
 
     light: Light
     camera: Camera
@@ -317,3 +317,5 @@ class Scene:
     ground: Ground
     ways: tuple[Lane | Street | Footpath, ...]
     standing: tuple[SceneObject, ...]
+    season: str
+    place: str

@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from gandissect.core.sampling import derive_seed
 
 from .canvas import Canvas
-from .layout import lay_out
+from .layout import DRAWN, Setting, lay_out, roll_place
 from .objects import Car, Fence, Flowers, House, Lane, Person, Range, Scene, SceneObject, Street, Tree, Water
 from .paint_buildings import paint_house
 from .paint_land import (
@@ -27,13 +27,16 @@ from .paint_objects import paint_car, paint_fence, paint_flowers, paint_person, 
 MIN_SIZE, MAX_SIZE = 16, 1024
 
 
-def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
+def render(
+    seed: int, index: int, size: int, setting: Setting = DRAWN
+) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size"]]:
     """Render a picture.
 
     Args:
         seed: Seed of the scenes.
         index: Index of the picture in the seed's sequence, at least 0.
         size: Height and width, 16 to 1024 pixels.
+        setting: Names that take the place of drawn ones.
 
     Returns:
         Colors, uint8 ``[size, size, 3]``, and labels, uint8 ``[size, size]``.
@@ -44,8 +47,13 @@ def render(seed: int, index: int, size: int) -> tuple[UInt8[np.ndarray, "size si
     check_scene_size(size)
     if index < 0:
         raise ValueError(f"index must be at least 0; got {index}")
-    canvas = paint_scene(lay_out(derive_seed(seed, "scenes", index)), size)
+    canvas = paint_scene(lay_out(_seed_of(seed, index), setting), size)
     return _quantize(canvas), canvas.labels
+
+
+def draw_place(seed: int, index: int) -> str:
+    """Return the name of the place that a picture shows, without rendering it; arguments as for `render`."""
+    return roll_place(_seed_of(seed, index))
 
 
 def check_scene_size(size: int) -> None:
@@ -56,6 +64,10 @@ def check_scene_size(size: int) -> None:
     """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise ValueError(f"size must be {MIN_SIZE} to {MAX_SIZE} pixels; got {size}")
+
+
+def _seed_of(seed: int, index: int) -> int:
+    return derive_seed(seed, "scenes", index)
 
 
 def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:

@@ -45,23 +45,27 @@ BLOSSOMS = ((236, 40, 90), (250, 210, 60), (250, 130, 180), (255, 250, 250), (18
 class Season:
     """Season: the colors of leaves and grass."""
 
+    name: str
     leaves: tuple[Triple, ...]
     grass: Color
     far_grass: Color
 
 
-def roll_season(dice: Dice) -> Season:
-    """Draw a season, mostly summer."""
-    name = dice.weighted_choice({"summer": 0.6, "spring": 0.2, "autumn": 0.2})
+SEASONS = {"summer": 0.6, "spring": 0.2, "autumn": 0.2}
+"""Probability of each season."""
+
+
+def roll_season(dice: Dice, name: str | None = None) -> Season:
+    """Draw a season, mostly summer; a name takes the place of the drawn one."""
+    drawn = dice.weighted_choice(SEASONS)
+    name = drawn if name is None else name
     if name == "autumn":
-        return Season(
-            (*AUTUMN, *AUTUMN, *LEAVES[:2]), vary(dice, (150, 152, 66), 0.03), vary(dice, (176, 164, 88), 0.03)
-        )
+        grass = vary(dice, (150, 152, 66), 0.03), vary(dice, (176, 164, 88), 0.03)
+        return Season(name, (*AUTUMN, *AUTUMN, *LEAVES[:2]), *grass)
     if name == "spring":
-        return Season(
-            (*LEAVES, (140, 186, 70), CHERRY), vary(dice, (116, 182, 66), 0.03), vary(dice, (158, 200, 96), 0.03)
-        )
-    return Season(LEAVES, vary(dice, (96, 158, 62), 0.035), vary(dice, (148, 178, 92), 0.035))
+        grass = vary(dice, (116, 182, 66), 0.03), vary(dice, (158, 200, 96), 0.03)
+        return Season(name, (*LEAVES, (140, 186, 70), CHERRY), *grass)
+    return Season(name, LEAVES, vary(dice, (96, 158, 62), 0.035), vary(dice, (148, 178, 92), 0.035))
 
 
 def roll_clouds(dice: Dice, mood: Mood, horizon: float) -> tuple[Cloud, ...]:
