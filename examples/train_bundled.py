@@ -300,6 +300,7 @@ def describe_training(
     settings, pictures, seconds = run.settings, model.pictures, snapshot.seconds
     units = f"{settings.width} units in the last layer"
     return {
+        "family": TITLES[model.architecture],
         "summary": f"{pictures.shows.capitalize()}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
         "dataset": pictures.dataset,
         "command": f"gandissect train generator {model.arguments(name)}",

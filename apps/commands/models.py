@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from gandissect.storage.cards import Card
 
 @dataclass(frozen=True)
 class Options:
-    """List the bundled models, with their quality and license.
+    """List the bundled models by family, with their quality and license.
 
     Args:
         json: Print the complete model cards as JSON.
@@ -22,7 +23,7 @@ class Options:
     json: bool = False
 
     def run(self) -> None:
-        """Print three lines per model, or JSON."""
+        """Print a few lines per model, or JSON."""
         kinds = {
             "generator": [generators.card(name) for name in generators.names()],
             "segmenter": [segmenters.card(name) for name in segmenters.names()],
@@ -31,29 +32,34 @@ class Options:
             print(json.dumps([_entry(kind, card) for kind, cards in kinds.items() for card in cards], indent=1))
             return
         for kind, cards in kinds.items():
-            for card in cards:
-                print(f"{card.name}: {kind}. {card.summary}\n    {_quality(card)}\n    {card.license}")
+            for family in dict.fromkeys(card.family for card in cards):
+                print(f"{family} ({kind}s)")
+                for card in cards:
+                    if card.family == family:
+                        print(f"  {card.name}: {card.summary}")
+                        print("".join(f"      {line}\n" for line in (*_quality(card), card.license)), end="")
 
 
 def _entry(kind: str, card: Card) -> dict[str, Any]:
     return {"kind": kind} | asdict(card) | {"path": str(card.path)}
 
 
-def _quality(card: Card) -> str:
-    """Return the headline quality of a segmenter's or a generator's card."""
+def _quality(card: Card) -> Iterator[str]:
+    """Yield the headline figures of a segmenter's or a generator's card, a line each."""
     figures = card.quality
     if "mean_iou" in figures:
-        return f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']:,} held-out pictures"
+        yield f"mean IoU {figures['mean_iou']:.3f} on {figures['num_images']:,} held-out pictures"
     if "class_accuracy" in figures:
         accuracy, ceiling = figures["class_accuracy"], figures["class_accuracy_real"]
-        return (
+        yield (
             f"class accuracy of samples {accuracy['mean']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f}); of "
             f"real pictures {ceiling['mean']:.3f}, by chance {figures['chance']:.3f}; "
             f"{accuracy['num_images']:,} samples"
         )
-    precision, recall = figures["precision"], figures["recall"]
-    return (
-        f"Fréchet distance {figures['frechet_distance']:.2f}, precision {precision['mean']:.2f}, "
-        f"recall {recall['mean']:.2f}; real against real {figures['real_against_real']:.2f}, "
-        f"{precision['real']:.2f}, {recall['real']:.2f}; {figures['num_images']:,} held-out pictures"
-    )
+    if "frechet_distance" in figures:
+        precision, recall = figures["precision"], figures["recall"]
+        yield (
+            f"Fréchet distance {figures['frechet_distance']:.2f}, precision {precision['mean']:.2f}, "
+            f"recall {recall['mean']:.2f}; real against real {figures['real_against_real']:.2f}, "
+            f"{precision['real']:.2f}, {recall['real']:.2f}; {figures['num_images']:,} held-out pictures"
+        )

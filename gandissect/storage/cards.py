@@ -22,6 +22,7 @@ class Card(Displayed):
         name: Name to load the network by, e.g. ``dcgan-scenes64``.
         path: Path of the safetensors file.
         sha256: Hash that the file must have.
+        family: Family of the network, such as DCGAN.
         summary: Summary in one sentence.
         dataset: Training data.
         command: Command that reproduces the training.
@@ -36,6 +37,7 @@ class Card(Displayed):
     name: str
     path: Path
     sha256: str
+    family: str
     summary: str
     dataset: str
     command: str
