@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from tiny_gans import Noise, tiny, tiny_task
+from torch import Tensor
 
-from generators.training import FAMILIES, GANTask, TrainingSettings, train_generator
+from generators.training import FAMILIES, RECIPES, GANSettings, GANTask, TrainingSettings, train_generator
 from generators.training.growth import Growth
 from generators.training.losses import LOSSES
+from generators.training.settings import GROWING
 from generators.training.train import _as_json
 from generators.training.turns import Moment
 
@@ -33,37 +35,50 @@ def test_the_first_families_train_as_they_did_before_there_was_an_engine(run: st
         assert task.step(index) == pytest.approx(expected, rel=2e-4, abs=2e-5)
 
 
-def _gan(**changes: Any) -> GANTask:
-    changes = {"learning_rate": 1e-3, "beta1": 0.0, "augmentation": ()} | changes
-    return GANTask(tiny("dcgan", **changes), Noise(), device="cpu")
+def _cases() -> list[tuple[str, str]]:
+    """Return DCGAN with every loss, and every other family of GANs with the loss that is the logits' difference."""
+    gans = [name for name, recipe in RECIPES.items() if isinstance(recipe, GANSettings) and name != "dcgan"]
+    return [("dcgan", loss) for loss in LOSSES] + [(name, "wasserstein") for name in gans]
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_step_of_the_generator_raises_the_logit_of_its_images(loss: str) -> None:
-    task = _gan(loss=loss)
-    moment = Moment(0, Growth(16, 1.0))
+def _task(architecture: str = "dcgan", loss: str = "logistic", **changes: Any) -> GANTask:
+    changes = {"learning_rate": 1e-3, "discriminator_learning_rate": None, "beta1": 0.0, "augmentation": ()} | changes
+    grown = {"start_resolution": None} if architecture in GROWING else {}
+    return GANTask(tiny(architecture, loss=loss, **changes, **grown), Noise(), device="cpu")
+
+
+def _mean_logit(task: GANTask, images: Tensor, classes: Tensor | None) -> float:
+    with torch.no_grad():
+        return float(task.discriminator(images, *([] if classes is None else [classes])).mean())
+
+
+@pytest.mark.parametrize(("architecture", "loss"), _cases())
+def test_a_step_of_the_generator_raises_the_logit_of_its_images(architecture: str, loss: str) -> None:
+    task = _task(architecture, loss)
+    growth, rows = Growth(16, 1.0), task.draw_rows("generator", 0)
 
     def logit() -> float:
-        rows = task.draw_rows("generator", 0)
         with torch.no_grad():
-            return float(task.discriminator(task.generate(task.network, rows, "generator", 0, moment.growth)).mean())
+            images = task.generate(task.network, rows, "generator", 0, growth)
+        return _mean_logit(task, images, task.classes_of(rows))
 
     before = logit()
-    task.turns[1].take(task, 0, moment.growth)
+    task.turns[1].take(task, 0, growth)
     assert logit() > before
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_step_of_the_discriminator_raises_the_logits_of_real_over_generated_images(loss: str) -> None:
-    task = _gan(loss=loss, drift_weight=0.0, clip_weights=10.0)
-    growth = Growth(16, 1.0)
+@pytest.mark.parametrize(("architecture", "loss"), _cases())
+def test_a_step_of_the_discriminator_raises_the_logits_of_real_over_generated_images(
+    architecture: str, loss: str
+) -> None:
+    task = _task(architecture, loss, drift_weight=0.0, clip_weights=10.0, r1_gamma=0.0)
+    growth, rows, batch = Growth(16, 1.0), task.draw_rows("discriminator", 0), task.pictures.load(0)
     with torch.no_grad():
-        fake = task.generate(task.network, task.draw_rows("discriminator", 0), "discriminator", 0, growth)
-    real = task.pictures.load(0).images
+        fake = task.generate(task.network, rows, "discriminator", 0, growth)
+    classes = batch.classes if task.generator.classes else None
 
     def gap() -> float:
-        with torch.no_grad():
-            return float(task.discriminator(real).mean() - task.discriminator(fake).mean())
+        return _mean_logit(task, batch.images, classes) - _mean_logit(task, fake, task.classes_of(rows))
 
     before = gap()
     task.turns[0].take(task, 0, growth)
@@ -86,7 +101,7 @@ def test_a_turn_moves_its_own_networks_only_and_leaves_all_trainable(architectur
 def test_several_turns_of_the_discriminator_see_pictures_and_latent_vectors_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task, seen = _gan(discriminator_turns=3, images=8 * 6), []
+    task, seen = _task(discriminator_turns=3, images=8 * 6), []
     load = task.pictures.load
     monkeypatch.setattr(task.pictures, "load", lambda number: seen.append(number) or load(number))
     assert task.images_per_step == 24
@@ -97,7 +112,7 @@ def test_several_turns_of_the_discriminator_see_pictures_and_latent_vectors_of_t
 
 
 def test_figures_of_repeated_turns_are_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, figures = _gan(discriminator_turns=2), []
+    task, figures = _task(discriminator_turns=2), []
     loss = task.discriminator_loss
 
     def remember(moment: Moment) -> Any:
@@ -111,7 +126,7 @@ def test_figures_of_repeated_turns_are_their_mean(monkeypatch: pytest.MonkeyPatc
 
 
 def test_weights_are_within_their_bound_after_each_step_of_the_wasserstein_loss() -> None:
-    task = _gan(loss="wasserstein", optimizer="rmsprop", learning_rate=0.05)
+    task = _task(loss="wasserstein", optimizer="rmsprop", learning_rate=0.05)
     task.step(0)
     weights = torch.cat([weight.detach().flatten() for weight in task.discriminator.parameters()])
     assert float(weights.abs().max()) == pytest.approx(0.01)
@@ -139,14 +154,14 @@ def test_the_losses_are_those_of_their_papers_on_a_few_logits() -> None:
 
 
 def test_the_discriminator_may_have_its_own_learning_rate() -> None:
-    task = _gan(discriminator_learning_rate=4e-3, decay_from=0.0)
+    task = _task(discriminator_learning_rate=4e-3, decay_from=0.0)
     task.step(2)
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in task.optimizers.items()}
     assert rates["discriminator"] == pytest.approx(4 * rates["generator"])
 
 
 def test_a_discriminator_without_norm_treats_each_image_alone() -> None:
-    networks = {norm: _gan(discriminator_norm=norm).discriminator for norm in ("batch", "none")}
+    networks = {norm: _task(discriminator_norm=norm).discriminator for norm in ("batch", "none")}
     images = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     alone = {name: torch.cat([network(image[None]) for image in images]) for name, network in networks.items()}
     together = {name: network(images) for name, network in networks.items()}
