@@ -10,15 +10,16 @@ Source: Dowson and Landau 1982; Heusel et al. 2017, Sec. A1 (FID).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from ..core.images import from_uint8
 from ..core.pictures import check_pixels, load_pictures, pick_evenly
-from ..core.protocols import Features, Generator, PictureSource, Segmenter
+from ..core.protocols import Features, Generator, PictureSource, Segmenter, as_classed, as_conditional
 from ..core.sampling import check_num_samples, check_seed, make_rng
 from ..core.types import check_type
 from ..inference.batches import sample_blocks
@@ -55,6 +56,8 @@ class Yardstick:
         held_out: Held-out pictures, uint8 ``[n, 3, H, W]``.
         num_dims: Number of dimensions to keep, capped at a quarter of the number of held-out pictures. None keeps the
             features unchanged, as the definitions of FID and KID require.
+        classes: Name of each held-out picture's class, ``n`` names; none without classes. A generator of these classes
+            is then measured on images of the same classes, one for each held-out picture.
 
     Attributes:
         train: Features of the training pictures, float64 ``[n, d]``.
@@ -72,10 +75,14 @@ class Yardstick:
         train: UInt8[Tensor, "train 3 H W"],
         held_out: UInt8[Tensor, "held_out 3 H W"],
         num_dims: int | None = NUM_DIMS,
+        classes: Sequence[str] = (),
     ) -> None:
         check_pixels(train)
         check_pixels(held_out)
         _check_counts(len(train), len(held_out))
+        if len(classes) not in (0, len(held_out)):
+            raise ValueError(f"classes must be one per held-out picture, {len(held_out)}; got {len(classes)}")
+        self._classes = tuple(classes)
         self.network, self._network = network, features
         raw = self._run_network(_scale_batches(held_out))
         self._projection = None if num_dims is None else _Projection(raw, num_dims)
@@ -123,7 +130,8 @@ class Yardstick:
             )
         _check_counts(num_train, num_held_out)
         real = load_pictures(train, max_train), load_pictures(held_out, max_held_out)
-        return cls(network.name, features, *real, num_dims=None if isinstance(network, Inception) else NUM_DIMS)
+        num_dims = None if isinstance(network, Inception) else NUM_DIMS
+        return cls(network.name, features, *real, num_dims, _name_classes(held_out, max_held_out))
 
     def extract_features(self, images: Float[Tensor, "batch 3 H W"]) -> Float64[Tensor, "batch feature"]:
         """Return the features of images, projected and scaled, for `compare`.
@@ -173,7 +181,8 @@ class Yardstick:
         """Score sets of generated pictures, and sets of training pictures of the same size.
 
         Args:
-            generator: Generator of pictures of the same size as the real ones.
+            generator: Generator of pictures of the same size as the real ones. If it draws from all classes of the
+                held-out pictures, its images have these pictures' classes; otherwise those that ``sample_z`` draws.
             seed: Seed of the generated pictures and of the choice of training pictures.
             num_sets: Number of sets, at least 2; each has the size of the held-out set.
 
@@ -205,8 +214,18 @@ class Yardstick:
 
     def _generate_features(self, generator: Generator, seed: int, count: int, start: int) -> Tensor:
         sets = [range(start, start + count)]
-        images = (generator(z) for _, z in sample_blocks(generator, sets, seed, BATCH, "samples", progress=False))
+        rows = sample_blocks(generator, sets, seed, BATCH, "samples", progress=False)
+        images = (generator(self._give_classes(generator, z, block.start - start)) for block, z in rows)
         return self._project(self._run_network(images))
+
+    def _give_classes(self, generator: Generator, z: Float[Tensor, "batch z"], first: int) -> Float[Tensor, "batch z"]:
+        """Return rows with the classes of the held-out pictures from the first on, if the generator has these."""
+        conditional = as_conditional(generator)
+        if conditional is None or not set(self._classes) <= set(conditional.drawn) or not self._classes:
+            return z
+        indices = [conditional.classes.index(name) for name in self._classes[first : first + len(z)]]
+        classes = functional.one_hot(torch.tensor(indices, device=z.device), len(conditional.classes))
+        return torch.cat([z[:, : conditional.noise_dim], classes.to(z)], dim=1)
 
     @torch.inference_mode()
     def _run_network(self, batches: Iterable[Tensor]) -> Tensor:
@@ -254,6 +273,13 @@ class _Projection:
     def __call__(self, raw: Tensor) -> Tensor:
         projected: Tensor = (raw @ self._rotation) / self._scale
         return projected
+
+
+def _name_classes(pictures: PictureSource | Tensor, limit: int) -> tuple[str, ...]:
+    """Return the class of each picture that `load_pictures` returns; none without classes."""
+    if isinstance(pictures, Tensor) or (classed := as_classed(pictures)) is None:
+        return ()
+    return tuple(classed.classes[index] for index in classed.class_indices[list(pick_evenly(pictures, limit))].tolist())
 
 
 def _check_counts(num_train: int, num_held_out: int) -> None:
