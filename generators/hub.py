@@ -16,6 +16,7 @@ from gandissect.storage.cards import CardIndex
 from gandissect.storage.files import load_tensors, save_tensors
 
 from .architectures.base import LayeredGenerator
+from .architectures.biggan import BigGAN
 from .architectures.cgan import ConditionalDCGAN
 from .architectures.dcgan import DCGAN
 from .architectures.encoder import Encoder
@@ -41,6 +42,7 @@ FORMAT, VERSION = "gandissect-generator", 1
 ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     cls.architecture: cls
     for cls in (
+        BigGAN,
         BilinearStyleGAN2,
         ConditionalDCGAN,
         DCGAN,

@@ -11,13 +11,15 @@ from torch import nn
 from gandissect.core.lookup import NamedChoices, lookup
 
 from ..architectures.base import LayeredGenerator
+from ..architectures.biggan import BigGAN, BigGANDiscriminator
+from ..architectures.blocks import depth_of, units_of
 from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
 from ..architectures.encoder import Encoder
 from ..architectures.minibatch import MinibatchDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
-from ..architectures.sagan import SAGAN, SAGANDiscriminator
+from ..architectures.sagan import ATTENTIVE, SAGAN, SAGANDiscriminator
 from ..architectures.spectral_norm import normalize_spectrally
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
@@ -98,6 +100,18 @@ def _sagan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
 
 def _sagan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
     return SAGANDiscriminator(settings.resolution, settings.width, settings.max_width, len(classes))
+
+
+def _biggan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    size, attentive = settings.resolution, depth_of(min(ATTENTIVE, max(8, settings.resolution // 2))) + 1
+    units = units_of(size, settings.width, settings.max_width)
+    generator = BigGAN(settings.z_dim, units, settings.embedding_dim, classes, attention=[attentive])
+    normalize_spectrally(generator)
+    return generator
+
+
+def _biggan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    return BigGANDiscriminator(settings.resolution, settings.width, settings.max_width, len(classes))
 
 
 def _progan(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
@@ -191,6 +205,27 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 resident=True,
             ),
             {"generator": _sagan, "discriminator": _sagan_discriminator},
+            conditional=True,
+        ),
+        "biggan": Family(
+            "BigGAN (Brock et al. 2019), class-conditional, with a shared class embedding and hierarchical noise",
+            GANSettings(
+                architecture="biggan",
+                width=16,
+                max_width=128,
+                z_dim=80,
+                batch_size=32,
+                loss="hinge",
+                learning_rate=1e-4,
+                discriminator_learning_rate=4e-4,
+                discriminator_turns=2,
+                beta1=0.0,
+                beta2=0.999,
+                orthogonal_weight=1e-4,
+                augmentation=("translation",),
+                resident=True,
+            ),
+            {"generator": _biggan, "discriminator": _biggan_discriminator},
             conditional=True,
         ),
         "vae": Family(

@@ -22,7 +22,7 @@ from ..architectures.mlp import MLPDiscriminator
 from .augmentation import diff_augment
 from .engine import Stateful, TrainingTask
 from .growth import Growth, shrink
-from .losses import LOSSES, drift, gradient_penalty, r1_penalty
+from .losses import LOSSES, drift, gradient_penalty, orthogonal_penalty, r1_penalty
 from .pictures import to_images
 from .settings import GANSettings
 from .techniques import History, match_features, smoothed_logistic_discriminator
@@ -111,6 +111,8 @@ class GANTask(TrainingTask[GANSettings]):
                 logits = _judge(self.discriminator, growth, self.classes_of(rows), fake).float()
             loss = self.loss.generator(logits)
         loss = loss + self.history_loss("generator")
+        if self.settings.orthogonal_weight:
+            loss = loss + self.settings.orthogonal_weight * orthogonal_penalty(self.generator)
         return loss, {"loss_generator": loss}
 
     def make_fakes(self, rows: Tensor, moment: Moment) -> Tensor:

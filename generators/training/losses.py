@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from .draws import Draws
 
@@ -123,6 +124,32 @@ def gradient_penalty(
     (gradient,) = torch.autograd.grad(discriminator(between).sum(), between, create_graph=True)
     length: Tensor = gradient.flatten(1).norm(dim=1)
     return (length - 1).square().mean()
+
+
+def orthogonal_penalty(network: nn.Module) -> Scalar:
+    """Return ``sum |W W^T * (1 - I)|^2`` over the weights of linear layers and convolutions; multiply by beta.
+
+    Each weight is a matrix W with one row per output unit, so the penalty is that of the inner products of different
+    units' weights, whatever their lengths. With spectral norm it is that of the weights before they are divided.
+
+    Args:
+        network: Network, whose embeddings are left out.
+
+    Source: Brock et al. 2019, Eq. 3, where the weights of a unit are a column of W.
+    """
+    weights = (_stored_weight(module) for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d))
+    return torch.stack([_penalize_products(weight.flatten(1)) for weight in weights]).sum()
+
+
+def _stored_weight(module: nn.Linear | nn.Conv2d) -> Tensor:
+    """Return a layer's weight, without spectral norm."""
+    stored = dict(module.named_parameters())
+    return stored["parametrizations.weight.original" if parametrize.is_parametrized(module, "weight") else "weight"]
+
+
+def _penalize_products(matrix: Float[Tensor, "row column"]) -> Scalar:
+    products = matrix @ matrix.T
+    return (products - products.diagonal().diag()).square().sum()
 
 
 @dataclass(frozen=True, slots=True)

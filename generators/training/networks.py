@@ -67,7 +67,7 @@ class TrainedGenerator(nn.Module):
     def export(self, size: int) -> LayeredGenerator:
         """Return a copy of the generator that makes images of a size, without spectral norm: it is in the weights."""
         weights, settings = fold(self.generator), self.generator.settings
-        if size != settings["size"]:
+        if size != self.generator.image_size[0]:
             units = next(info.units for info in self.generator.layers.values() if info.height == size)
             settings = settings | {"size": size, "width": units}
             head = self.heads[str(size)].state_dict()

@@ -20,12 +20,13 @@ OptimizerName = Literal["adam", "rmsprop"]
 
 GROWING = frozenset({"progan", "stylegan"})
 """Architectures that can begin with small images."""
-BOUNDED = frozenset({"gan", "progan", "sagan", "stylegan", "stylegan2"})
+BOUNDED = frozenset({"biggan", "gan", "progan", "sagan", "stylegan", "stylegan2"})
 """Architectures whose layers have at most ``max_width`` units."""
 TECHNIQUES: Mapping[str, tuple[str, ...]] = {
     "feature_matching": ("gan", "dcgan"),
     "minibatch_kernels": ("gan", "dcgan", "egan"),
     "virtual_batch_norm": ("gan", "dcgan", "egan"),
+    "orthogonal_weight": ("sagan", "biggan"),
 }
 """Architectures that have a technique, by its setting."""
 
@@ -184,6 +185,9 @@ class GANSettings(TrainingSettings):
             0 omits it.
         virtual_batch_norm: Normalize each generated image by a fixed reference batch and itself instead of its batch,
             in the architectures gan, dcgan and egan.
+        embedding_dim: Length of the embedding of a class, in the architecture biggan.
+        orthogonal_weight: Weight of the penalty on inner products between the weights of a layer's units in the
+            generator (1e-4 in the paper); 0 omits it. In the architectures sagan and biggan.
 
     Raises:
         ValueError: If a number is out of range; the message names the setting, its range and its option.
@@ -212,6 +216,8 @@ class GANSettings(TrainingSettings):
     label_smoothing: float = 0.0
     historical_averaging: float = 0.0
     virtual_batch_norm: bool = False
+    embedding_dim: int = 32
+    orthogonal_weight: float = 0.0
 
     RANGES: ClassVar[dict[str, Range]] = TrainingSettings.RANGES | {
         "max_width": Range(1, 8192, whole=True),
@@ -228,6 +234,8 @@ class GANSettings(TrainingSettings):
         "minibatch_kernels": Range(0, 1024, whole=True),
         "label_smoothing": Range(0, 0.5),
         "historical_averaging": Range(0),
+        "embedding_dim": Range(1, 65536, whole=True),
+        "orthogonal_weight": Range(0),
     }
 
     SWITCHES: ClassVar[tuple[str, ...]] = ("gray", "feature_matching", "virtual_batch_norm")

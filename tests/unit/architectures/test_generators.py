@@ -16,6 +16,7 @@ from gandissect.core.protocols import Generator
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
+from generators.architectures.biggan import BigGAN
 from generators.architectures.cgan import ConditionalDCGAN
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.lightweight import LightweightGAN
@@ -59,6 +60,8 @@ STAGES = [
     {"units": 3, "kernel": 4, "stride": 2, "padding": 1},
 ]
 GENERATORS = {
+    "biggan16": lambda: _seeded(lambda: BigGAN(7, [8, 8, 4], 3, ["cat", "dog", "owl"], attention=[2])),
+    "biggan32 flat": lambda: _seeded(lambda: BigGAN(6, [8, 8, 8, 4], 3, ["cat", "dog"], hierarchical=False)),
     "cgan16": lambda: _seeded(lambda: ConditionalDCGAN(16, 4, 6, ["cat", "dog", "owl"])),
     "cgan32 gray": lambda: _seeded(lambda: ConditionalDCGAN(32, 4, 6, ["cat", "dog"], gray=True, drawn=["dog"])),
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
@@ -109,7 +112,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"cgan", "dcgan", "planted", "resize", "resnet", "sagan", "stack"}
+BOUNDED = {"biggan", "cgan", "dcgan", "planted", "resize", "resnet", "sagan", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 

@@ -12,10 +12,13 @@ from tiny_gans import Noise, draws, networks, tiny, tiny_task
 from torch import Tensor, nn
 
 from gandissect.storage.runs import ema_decay
+from generators.architectures.spectral_norm import normalize_spectrally
 from generators.training import GANTask, gan
 from generators.training.engine import TrainingTask
 from generators.training.families import FAMILIES
-from generators.training.losses import drift, gradient_penalty, r1_penalty
+from generators.training.growth import Growth
+from generators.training.losses import drift, gradient_penalty, orthogonal_penalty, r1_penalty
+from generators.training.turns import Moment
 
 every_family = pytest.mark.parametrize("architecture", FAMILIES)
 STEP = 1e-3
@@ -150,3 +153,47 @@ def test_gradients_are_clipped_to_a_norm_when_asked_for_and_left_alone_otherwise
     clipped = _gradients(tight.optimizers[first])
     torch.testing.assert_close(clipped, whole / 5, rtol=1e-3, atol=1e-7)
     assert _gradients(tight.optimizers["generator"]).norm() <= norm / 5 * 1.0001
+
+
+def _layers() -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Linear(5, 3), nn.Embedding(7, 2)).double()
+
+
+def test_the_orthogonal_penalty_is_the_sum_of_squared_products_of_different_units() -> None:
+    network, expected = _layers(), 0.0
+    for layer in (network[0], network[2]):
+        units = [weight.flatten() for weight in layer.weight.detach()]
+        expected += sum(float(torch.dot(a, b)) ** 2 for a in units for b in units if a is not b)
+    assert expected > 0.1
+    assert float(orthogonal_penalty(network).detach()) == pytest.approx(expected)
+    normalize_spectrally(network)
+    assert float(orthogonal_penalty(network).detach()) == pytest.approx(expected), "the weights before they are divided"
+
+
+def test_the_gradient_of_the_orthogonal_penalty_is_the_closed_form() -> None:
+    """d/dW |W W^T * (1 - I)|^2 = 4 (W W^T * (1 - I)) W."""
+    network = _layers()
+    orthogonal_penalty(network).backward()
+    weight = network[0].weight.detach().flatten(1)
+    expected = 4 * (weight @ weight.T * (1 - torch.eye(4).double())) @ weight
+    torch.testing.assert_close(network[0].weight.grad.flatten(1), expected)
+    assert network[3].weight.grad is None
+
+
+def test_units_of_any_length_that_are_orthogonal_cost_nothing() -> None:
+    layer = nn.Linear(6, 4, bias=False)
+    nn.init.orthogonal_(layer.weight)
+    layer.weight.data *= torch.tensor([[0.1], [1], [3], [10]])
+    assert float(orthogonal_penalty(layer).detach()) < 1e-9
+
+
+def test_the_orthogonal_penalty_is_weighted_in_the_generators_loss() -> None:
+    losses = []
+    for weight in (0.0, 0.3):
+        task = tiny_task("biggan", orthogonal_weight=weight)
+        losses.append(float(task.generator_loss(Moment(0, Growth(16, 1.0)))[0].detach()))
+    penalty = float(orthogonal_penalty(task.generator).detach())
+    assert penalty > 0.1
+    assert losses[1] - losses[0] == pytest.approx(0.3 * penalty, rel=1e-4)

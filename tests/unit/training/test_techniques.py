@@ -246,6 +246,11 @@ def test_a_generator_with_virtual_norm_is_trained_and_loaded_with_its_reference_
         ("progan", {"feature_matching": True}, r"feature_matching .* one of the architectures gan, dcgan; got progan"),
         ("egan", {"feature_matching": True}, "got egan"),
         ("cgan", {"minibatch_kernels": 4}, r"minibatch_kernels \(--minibatch-kernels\) needs .* gan, dcgan, egan"),
+        (
+            "dcgan",
+            {"orthogonal_weight": 1e-4},
+            "orthogonal_weight .* needs one of the architectures sagan, biggan; got dcgan",
+        ),
         ("stylegan", {"virtual_batch_norm": True}, "virtual_batch_norm .* got stylegan"),
         ("gan", {"virtual_batch_norm": True, "resolution": 1}, "generator of points has no norm"),
         ("dcgan", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing .* logistic or minimax; got hinge"),
