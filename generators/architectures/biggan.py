@@ -47,7 +47,6 @@ class BigGAN(ConditionalGenerator):
         attention: Numbers of the layers that end with self-attention, at least 2.
         hierarchical: Give every layer a part of the noise; otherwise the first layer has all of it. The parts of all
             layers but the first have length ``noise_dim // len(units)``, and the first has the rest.
-        eps: Constant that batch norms add to variances, above 0.
 
     Raises:
         KeyError: If a drawn class is unknown.
@@ -68,10 +67,9 @@ class BigGAN(ConditionalGenerator):
         side: int = 4,
         attention: Sequence[int] = (),
         hierarchical: bool = True,
-        eps: float = 1e-5,
     ) -> None:
         settings: dict[str, Any] = {"units": list(units), "embedding_dim": embedding_dim, "side": side}
-        settings |= {"attention": list(attention), "hierarchical": hierarchical, "eps": eps}
+        settings |= {"attention": list(attention), "hierarchical": hierarchical}
         super().__init__(noise_dim, classes, drawn, settings)
         _check_layers(units, side, embedding_dim, attention)
         if hierarchical and noise_dim < len(units):
@@ -85,10 +83,10 @@ class BigGAN(ConditionalGenerator):
         linear = nn.Linear(stops[0], units[0] * side**2)
         self.layer1 = nn.Sequential(nn.Flatten(), linear, nn.Unflatten(1, (units[0], side, side)))
         for index, (before, after) in enumerate(pairwise(units), start=2):
-            block = BigGANBlock(before, after, embedding_dim + length, index in attention, eps)
+            block = BigGANBlock(before, after, embedding_dim + length, index in attention)
             self.add_module(f"layer{index}", block)
         image = nn.Conv2d(units[-1], 3, 3, padding=1)
-        self.output = nn.Sequential(nn.BatchNorm2d(units[-1], eps), nn.ReLU(), image, nn.Tanh())
+        self.output = nn.Sequential(nn.BatchNorm2d(units[-1]), nn.ReLU(), image, nn.Tanh())
         if not self.embedding.is_meta:
             nn.init.orthogonal_(self.embedding)
         self.apply(_initialize)
@@ -136,7 +134,6 @@ class ProjectedBatchNorm(nn.Module):
     Args:
         units: Number of units.
         condition_dim: Length of the condition.
-        eps: Constant that is added to variances.
 
     Attributes:
         gain: Linear map from the condition to what the gain of each unit has beyond 1.
@@ -145,9 +142,9 @@ class ProjectedBatchNorm(nn.Module):
     Source: Brock et al. 2019, Sec. 3 and Appendix B.
     """
 
-    def __init__(self, units: int, condition_dim: int, eps: float = 1e-5) -> None:
+    def __init__(self, units: int, condition_dim: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(units, eps, affine=False)
+        self.norm = nn.BatchNorm2d(units, affine=False)
         self.gain = nn.Linear(condition_dim, units, bias=False)
         self.offset = nn.Linear(condition_dim, units, bias=False)
 
@@ -170,15 +167,14 @@ class BigGANBlock(nn.Module):
         after: Number of output units.
         condition_dim: Length of the condition.
         attention: Apply self-attention to the output.
-        eps: Constant that batch norms add to variances.
 
     Source: Brock et al. 2019, Appendix B, Fig. 15.
     """
 
-    def __init__(self, before: int, after: int, condition_dim: int, attention: bool, eps: float = 1e-5) -> None:
+    def __init__(self, before: int, after: int, condition_dim: int, attention: bool) -> None:
         super().__init__()
-        self.norm1 = ProjectedBatchNorm(before, condition_dim, eps)
-        self.norm2 = ProjectedBatchNorm(after, condition_dim, eps)
+        self.norm1 = ProjectedBatchNorm(before, condition_dim)
+        self.norm2 = ProjectedBatchNorm(after, condition_dim)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.skip = nn.Conv2d(before, after, 1, bias=False)

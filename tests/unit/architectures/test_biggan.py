@@ -43,9 +43,7 @@ def _block_by_hand(G: BigGAN, layer: str, x: Tensor, condition: Tensor) -> Tenso
     def normalize(t: Tensor, name: str) -> Tensor:
         mean, variance = (weights[f"{name}.norm.running_{which}"][None, :, None, None] for which in ("mean", "var"))
         gain, offset = (condition @ weights[f"{name}.{which}.weight"].T for which in ("gain", "offset"))
-        return (t - mean) / (variance + G.settings["eps"]).sqrt() * (1 + gain[..., None, None]) + offset[
-            ..., None, None
-        ]
+        return (t - mean) / (variance + 1e-5).sqrt() * (1 + gain[..., None, None]) + offset[..., None, None]
 
     def up(t: Tensor) -> Tensor:
         return functional.interpolate(t, scale_factor=2, mode="nearest")
@@ -61,11 +59,8 @@ def _block_by_hand(G: BigGAN, layer: str, x: Tensor, condition: Tensor) -> Tenso
     ("noise_dim", "hierarchical", "lengths"),
     [(8, True, [2, 2, 2, 2]), (11, True, [5, 2, 2, 2]), (4, True, [1, 1, 1, 1]), (5, False, [5, 0, 0, 0])],
 )
-@pytest.mark.parametrize("eps", [1e-5, 0.1])
-def test_the_generator_is_a_chain_of_blocks_by_hand(
-    noise_dim: int, hierarchical: bool, lengths: list[int], eps: float
-) -> None:
-    G = _make(noise_dim, hierarchical=hierarchical, attention=[3], eps=eps)
+def test_the_generator_is_a_chain_of_blocks_by_hand(noise_dim: int, hierarchical: bool, lengths: list[int]) -> None:
+    G = _make(noise_dim, hierarchical=hierarchical, attention=[3])
     classes = torch.tensor([2, 0, 1])
     z = G.sample_z(3, seed=4, classes=classes)
     first, *others = z[:, :noise_dim].split(lengths, dim=1)
@@ -78,7 +73,7 @@ def test_the_generator_is_a_chain_of_blocks_by_hand(
         x = attention(x)
         torch.testing.assert_close(G.head(z, layer), x, rtol=1e-4, atol=1e-4)
     norm, conv = G.output[0], G.output[2]
-    x = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=eps).relu()
+    x = functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
     torch.testing.assert_close(G(z), functional.conv2d(x, conv.weight, conv.bias, padding=1).tanh(), atol=1e-4, rtol=0)
     assert G.image_size == (32, 32)
 
