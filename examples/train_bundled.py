@@ -45,7 +45,8 @@ MAX_BYTES = 16 * 10**6
 METRICS = "metrics.jsonl"
 SHARES = ("precision", "recall", "density", "coverage", "nearest_ratio")
 LOGITS = ("logit_learned", "logit_held_out")
-TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN"}
+BOUND = ("elbo", "bits_per_dim", "divergence", "reconstruction_mse", "active_units")
+TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN", "vae": "VAE", "vaegan": "VAE-GAN"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +350,8 @@ def _compare_with_real(generated: Estimate, real: Estimate) -> dict[str, float]:
 
 
 def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the entries of a card about overfitting and the choice of the snapshot."""
-    own = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
+    """Return the entries of a card about overfitting, an autoencoder's bound, and the choice of the snapshot."""
+    own = {key: round(snapshot.figures[key], 3) for key in (*LOGITS, *BOUND) if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
     count = snapshot.num_measured
     reason = f"the nearest of {count} to the held-out pictures" if count else "the last"

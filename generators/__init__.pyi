@@ -7,6 +7,13 @@ from .architectures.progan import GrowingDiscriminator as GrowingDiscriminator, 
 from .architectures.stylegan import StyleGAN as StyleGAN
 from .architectures.stylegan2 import ResidualDiscriminator as ResidualDiscriminator, StyleGAN2 as StyleGAN2
 from .architectures.stylegan3 import StyleGAN3 as StyleGAN3
-from .hub import card as card, load as load, load_encoder as load_encoder, names as names, save as save
+from .hub import (
+    card as card,
+    has_encoder as has_encoder,
+    load as load,
+    load_encoder as load_encoder,
+    names as names,
+    save as save,
+)
 from .importers.importing import import_checkpoint as import_checkpoint
 from .wrapping.wrap import WrappedGenerator as WrappedGenerator, wrap as wrap

@@ -19,6 +19,7 @@ from .architectures.base import LayeredGenerator
 from .architectures.biggan import BigGAN
 from .architectures.cgan import ConditionalDCGAN
 from .architectures.dcgan import DCGAN
+from .architectures.decoder import Decoder
 from .architectures.encoder import Encoder
 from .architectures.fastgan import FastGAN
 from .architectures.forced import SUFFIX, VALUES
@@ -46,6 +47,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         BilinearStyleGAN2,
         ConditionalDCGAN,
         DCGAN,
+        Decoder,
         FastGAN,
         LightweightGAN,
         MLP,
@@ -201,8 +203,7 @@ def load_encoder(name: str | Path, device: str = "auto") -> Encoder:
         FileNotFoundError: If there is no such file or folder, or the folder contains no snapshot.
         ValueError: If the file is damaged, or its generator was trained without an encoder.
     """
-    target = resolve_device(device)
-    path = card(str(name)).verified_path() if str(name) in names() else CARD_INDEX.path(name, (BEST, LAST))
+    target, path = resolve_device(device), _find_file(name)
     tensors, header = load_tensors(path, FORMAT, VERSION)
     if "encoder" not in header:
         raise ValueError(
@@ -216,6 +217,25 @@ def load_encoder(name: str | Path, device: str = "auto") -> Encoder:
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path} does not describe an encoder of this version: {error}") from error
     return encoder.eval().requires_grad_(False).to(target)
+
+
+def has_encoder(name: str | Path) -> bool:
+    """Return whether `load_encoder` finds an encoder; False for checkpoints of other projects.
+
+    Args:
+        name: A bundled name, the path of a file, or a training folder, as in `load`.
+
+    Raises:
+        KeyError: If the name is unknown.
+        FileNotFoundError: If there is no such file or folder, or the folder contains no snapshot.
+        ValueError: If the file is damaged.
+    """
+    path = _find_file(name)
+    return is_own(path) and "encoder" in load_tensors(path, FORMAT, VERSION)[1]
+
+
+def _find_file(name: str | Path) -> Path:
+    return card(str(name)).verified_path() if str(name) in names() else CARD_INDEX.path(name, (BEST, LAST))
 
 
 def _convert_tensors(tensors: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

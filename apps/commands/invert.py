@@ -21,7 +21,7 @@ from gandissect.latent import Inversion, LostConcepts, capabilities, invert
 from gandissect.latent.inversion.invert import Encode
 from gandissect.report import draw_inversion, save_png
 from gandissect.storage import output_folder
-from generators import LayeredGenerator, load_encoder
+from generators import LayeredGenerator, has_encoder, load_encoder
 from segmenters.datasets import check_output, open_pictures, read_image
 
 from ..networks import Model, load_generator, load_segmenter
@@ -57,7 +57,8 @@ class Options:
         recipe: Recipe whose edits are applied to the reconstructions, for another column of the figure.
         classes: Names of the classes to choose the starting points from, for a generator with classes; by default all
             of them. A picture keeps the class of its best starting point.
-        encoder: Start from the latent vectors of the generator's own encoder, if it was trained with one.
+        encoder: Begin with the latent vectors of the generator's own encoder, if it was trained with one, and then the
+            closest samples.
         num_candidates: Number of samples to choose the starting points from.
         num_starts: Number of starting points per picture; 1 is fastest, more are less likely to get stuck.
         num_steps: Number of optimization steps, for the latent vectors and again for a residual.
@@ -80,7 +81,7 @@ class Options:
     segmenter: str | None = None
     recipe: Path | None = None
     classes: tuple[str, ...] = ()
-    encoder: bool = False
+    encoder: bool = True
     num_candidates: int = 1_000
     num_starts: int = 8
     num_steps: int = 500
@@ -106,7 +107,7 @@ class Options:
     def _write(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
         """Write both files; return the inversion, the names of its pictures, and the lost concepts."""
         generator = load_generator(self.generator, self.device, self.classes)
-        encoder = load_encoder(self.generator, self.device) if self.encoder else None
+        encoder = load_encoder(self.generator, self.device) if self._starts_from_encoder() else None
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
@@ -120,6 +121,10 @@ class Options:
         lost = None if segmenter is None else inversion.lost_concepts(segmenter)
         save_png(draw_inversion(inversion, edited), folder / FIGURE_NAME)
         return inversion, names, lost
+
+    def _starts_from_encoder(self) -> bool:
+        """Return whether an encoder gives the first start."""
+        return self.encoder and has_encoder(self.generator)
 
     def _read_pictures(self, size: int) -> tuple[list[str], Float32[Tensor, "picture 3 size size"]]:
         """Return the names of the pictures, and the pictures, ``[batch, 3, size, size]`` in [-1, 1].
@@ -161,7 +166,8 @@ class Options:
 
     def _print(self, inversion: Inversion, names: Sequence[str], lost: LostConcepts | None) -> None:
         if self.json:
-            print(json.dumps(_facts(inversion, names, lost) | {"out": str(self.out)}, allow_nan=False))
+            facts = _facts(inversion, names, lost) | {"encoder": self._starts_from_encoder(), "out": str(self.out)}
+            print(json.dumps(facts, allow_nan=False))
             return
         print(self.out)
         for name, psnr in zip(names, inversion.psnr.tolist(), strict=True):

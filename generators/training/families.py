@@ -15,6 +15,7 @@ from ..architectures.biggan import BigGAN, BigGANDiscriminator
 from ..architectures.blocks import depth_of, units_of
 from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
+from ..architectures.decoder import Decoder
 from ..architectures.encoder import Encoder
 from ..architectures.minibatch import MinibatchDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
@@ -137,6 +138,10 @@ def _residual_discriminator(settings: GANSettings, _classes: tuple[str, ...]) ->
     return ResidualDiscriminator(settings.resolution, settings.width, settings.max_width)
 
 
+def _decoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    return Decoder(settings.resolution, settings.width, settings.z_dim)
+
+
 def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
     return Encoder(settings.resolution, settings.width, settings.z_dim)
 
@@ -229,22 +234,23 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             conditional=True,
         ),
         "vae": Family(
-            "variational autoencoder (Kingma and Welling 2013), whose decoder is a DCGAN",
+            "variational autoencoder (Kingma and Welling 2013), whose decoder is a DCGAN with group norm",
             VAESettings(
                 architecture="vae",
                 width=32,
-                z_dim=32,
+                z_dim=64,
                 learning_rate=1e-3,
                 beta1=0.9,
-                warm_up_images=30_000,
+                resident=True,
+                warm_up_images=150_000,
                 first_weight=20.0,
             ),
-            {"generator": _dcgan, "encoder": _encoder},
+            {"generator": _decoder, "encoder": _encoder},
         ),
         "vaegan": Family(
             "VAE-GAN (Larsen et al. 2016), whose encoder learns from the discriminator's features",
-            VAEGANSettings(architecture="vaegan", width=32, z_dim=64),
-            {"generator": _dcgan, "encoder": _encoder, "discriminator": _feature_discriminator},
+            VAEGANSettings(architecture="vaegan", width=32, z_dim=64, batch_size=32, learning_rate=3e-4, resident=True),
+            {"generator": _decoder, "encoder": _encoder, "discriminator": _feature_discriminator},
         ),
         "egan": Family(
             "E-GAN (Wang et al. 2018), whose generators evolve by three losses; a DCGAN, or perceptrons for points",

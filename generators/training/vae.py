@@ -7,28 +7,21 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gandissect.core.pictures import load_pictures
-from gandissect.core.sampling import make_rng
 from gandissect.storage.runs import update_ema
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.encoder import Encoder, Posterior
 from ..hub import save
-from .draws import Draws
 from .engine import Stateful, TrainingTask
 from .growth import Growth
-from .pictures import to_images
+from .measured import NUM_MEASURED, measure_autoencoder
 from .turns import Figures, Moment, Turn
-from .variational import active_units, bound, divergence, optimal_nll, warm_up
+from .variational import divergence, optimal_nll, warm_up
 from .variational_settings import VAESettings, VariationalSettings
-
-NUM_MEASURED = 1_000
-"""Held-out pictures that a snapshot is measured on."""
-
 
 V = TypeVar("V", bound=VariationalSettings)
 
@@ -78,33 +71,21 @@ class VariationalTask(TrainingTask[V], Generic[V]):
         """Write the averaged decoder and encoder to one file."""
         save(generator, path, facts, encoder=self.average_encoder, overwrite=True)
 
-    @torch.inference_mode()
     def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return the bound, its parts, and the active units on held-out pictures.
 
-        The variance of pixels is the most likely one for these pictures; ``reconstruction_mse`` is of the posterior
-        means' images.
+        See `Measured` for what they are.
         """
         if self.held_out is None:
             return {}
         pictures = load_pictures(self.held_out, NUM_MEASURED)
-        noise = Draws(make_rng(self.settings.seed, "measure"), len(pictures)).normal(generator.noise_dim)
-        means, drawn, direct, divergences = [], [], [], []
-        for part, numbers in zip(torch.split(pictures, 64), torch.split(noise, 64), strict=True):
-            images = to_images(part.to(self.device))
-            posterior = self.average_encoder(images)
-            means.append(posterior.mean)
-            divergences.append(divergence(posterior).double())
-            drawn.append(_squared_errors(generator(posterior.sample(numbers.to(self.device))), images))
-            direct.append(_squared_errors(generator(posterior.mean), images))
-        nats = float(torch.cat(divergences).mean())
-        evidence = bound(float(torch.cat(drawn).mean()), nats, pictures[0].numel())
+        measured = measure_autoencoder(generator, self.average_encoder, pictures, self.settings.seed, self.device)
         return {
-            "elbo": evidence.nats,
-            "bits_per_dim": evidence.bits_per_dim,
-            "divergence": nats,
-            "reconstruction_mse": float(torch.cat(direct).mean()),
-            "active_units": active_units(torch.cat(means)),
+            "elbo": measured.bound.nats,
+            "bits_per_dim": measured.bound.bits_per_dim,
+            "divergence": measured.divergence,
+            "reconstruction_mse": measured.reconstruction_mse,
+            "active_units": measured.active_units,
         }
 
 
@@ -124,7 +105,3 @@ class VAETask(VariationalTask[VAESettings]):
         nats = divergence(posterior).mean()
         loss = likelihood + self.warm_up(moment) * nats
         return loss, {"loss": loss, "learned_divergence": nats, "learned_mse": error}
-
-
-def _squared_errors(images: Tensor, targets: Tensor) -> Tensor:
-    return (images - targets).double().square().flatten(1).mean(1)

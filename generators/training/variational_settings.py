@@ -95,6 +95,6 @@ class VAEGANSettings(VariationalSettings):
         ValueError: If a number is out of range; the message names the setting, its range and its option.
     """
 
-    likelihood_weight: float = 1e-3
+    likelihood_weight: float = 3e-3
 
     RANGES: ClassVar[dict[str, Range]] = VariationalSettings.RANGES | {"likelihood_weight": Range(0, 1)}

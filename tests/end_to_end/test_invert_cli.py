@@ -12,7 +12,10 @@ from PIL import Image
 
 import generators
 from gandissect import Ablation, Recipe, UnitSet
+from gandissect.core import from_uint8
 from gandissect.latent import Inversion
+from generators.architectures.decoder import Decoder
+from generators.architectures.encoder import Encoder
 from segmenters.datasets import Photos, open_source
 
 QUICK = ("--num-candidates", 50, "--num-starts", 2, "--num-steps", 10, "--device", "cpu")
@@ -70,6 +73,29 @@ def test_a_table_a_file_and_the_figures(gandissect, models, photos: list[Path], 
         shown = _picture(out / "inversion.png", 2, row).float() / 255 * 0.25
         assert (shown - found.error_maps[row].clamp(max=0.25)).abs().max() < 1e-3
         assert (_picture(out / "inversion.png", 3, row) - edited[row]).abs().max() <= 0.51
+
+
+def test_the_encoder_of_an_autoencoder_gives_the_start(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
+    """Without steps its latent vectors are the result, and with ``--no-encoder`` the nearest sample's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        decoder, encoder = Decoder(16, 16, 6).eval(), Encoder(16, 4, 6)
+        encoder.stages[-1].bias.data.normal_()
+    generators.save(decoder, model := tmp_path / "vae.safetensors", encoder=encoder)
+    assert generators.has_encoder(model)
+    assert not generators.has_encoder(models["DCGAN"])
+    words = ("--num-candidates", 50, "--num-starts", 1, "--num-steps", 0, "--device", "cpu", "--json")
+    status, output, error = gandissect("invert", model, *photos, *words, "--out", tmp_path / "encoded")
+    assert status == 0, error
+    assert json.loads(output)["encoder"]
+    found = Inversion.load(tmp_path / "encoded")
+    with torch.no_grad():
+        z = generators.load_encoder(model, "cpu").encode(from_uint8(found.pictures))
+    torch.testing.assert_close(found.latents, z)
+    status, output, error = gandissect("invert", model, *photos, *words, "--no-encoder", "--out", tmp_path / "sampled")
+    assert status == 0, error
+    assert not json.loads(output)["encoder"]
+    assert (Inversion.load(tmp_path / "sampled").latents - z).abs().max() > 0.1
 
 
 def test_a_stylegan_is_searched_layer_by_layer(gandissect, models, photos: list[Path], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.architectures.biggan import BigGAN
 from generators.architectures.cgan import ConditionalDCGAN
+from generators.architectures.decoder import Decoder
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.lightweight import LightweightGAN
 from generators.architectures.planted import GROUND, PLANTED
@@ -66,6 +67,7 @@ GENERATORS = {
     "cgan32 gray": lambda: _seeded(lambda: ConditionalDCGAN(32, 4, 6, ["cat", "dog"], gray=True, drawn=["dog"])),
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
+    "decoder16": lambda: _seeded(lambda: Decoder(size=16, width=4, z_dim=6)),
     "dcgan16 virtual norm": lambda: _seeded(lambda: VirtualNormDCGAN(size=16, width=4, z_dim=6)),
     "gan8 virtual norm": lambda: _seeded(lambda: VirtualNormMLP(size=8, width=4, max_width=8, z_dim=6)),
     "fastgan128": lambda: _seeded(lambda: _stronger(FastGAN(z_dim=6, units=[6, 5, 4, 4, 4, 3]))),
@@ -112,7 +114,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"biggan", "cgan", "dcgan", "planted", "resize", "resnet", "sagan", "stack"}
+BOUNDED = {"biggan", "cgan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
