@@ -8,8 +8,8 @@ reconstructions, beside that of the mean training picture for every picture, whi
 The Fréchet distance, precision and recall of four sets of images separate two causes of bad samples, blur and a prior
 that pictures do not follow:
 
-- *prior*: latent vectors from N(0, 1), which are the generator's samples;
-- *fitted*: latent vectors from a normal distribution fitted to those of training pictures (Ghosh et al. 2020, Sec. 4);
+- *prior*: rows from N(0, 1), which are the generator's samples;
+- *standard*: latent vectors from N(0, 1), as if no prior had been fitted;
 - *posterior*: latent vectors of training pictures, drawn from their posteriors;
 - *reconstructed*: the most probable latent vectors of training pictures.
 
@@ -32,12 +32,10 @@ from gandissect import Yardstick
 from gandissect.core import from_uint8, load_pictures, make_rng
 from gandissect.fidelity.results import SetScores
 from generators import LayeredGenerator
-from generators.training.measured import NUM_MEASURED, measure_autoencoder
+from generators.training.measured import NUM_FITTED, NUM_MEASURED, encode_pictures, measure_autoencoder
 from segmenters.datasets import open_pictures
 
 BATCH = 100
-NUM_FITTED = 5_000
-"""Training pictures whose latent vectors the normal distribution is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -70,34 +68,34 @@ def measure(options: Options) -> dict[str, float | dict[str, float]]:
     size = generator.image_size[0]
     train, held_out = open_pictures(options.data, size, options.hold_out)
     yardstick = Yardstick.of(segmenters.load(options.segmenter, options.device), train, held_out)
-    pictures = load_pictures(held_out, NUM_MEASURED)
-    learned = load_pictures(train, NUM_FITTED)
+    pictures, learned = load_pictures(held_out, NUM_MEASURED), load_pictures(train, NUM_FITTED)
     own = measure_autoencoder(generator, encoder, pictures, options.seed, generator.device)
-    fitted = measure_autoencoder(generator, encoder, learned, options.seed, generator.device)
-    mean_picture = from_uint8(learned).mean(0)
-    noise = torch.randn(len(pictures), generator.z_dim, generator=make_rng(options.seed, "measure prior"), device="cpu")
-    scale = torch.linalg.cholesky(torch.cov(fitted.latents.double().T)).float()
+    posterior = encode_pictures(encoder, learned[: len(pictures)], generator.device)
+    rng = make_rng(options.seed, "measure autoencoder")
+    noise, other = (torch.randn(posterior.mean.shape, generator=rng, device="cpu") for _ in range(2))
     latents = {
-        "prior": noise,
-        "fitted": fitted.latents.mean(0) + noise @ scale.T,
-        "posterior": fitted.latents[: len(pictures)],
-        "reconstructed": fitted.posterior_means[: len(pictures)],
+        "standard": noise.to(generator.device),
+        "posterior": posterior.sample(other.to(generator.device)),
+        "reconstructed": posterior.mean,
     }
-    scores = {name: score(generator, yardstick, z) for name, z in latents.items()}
+    rows = {"prior": noise, **{name: encoder.prior.to_rows(z) for name, z in latents.items()}}
+    mean_picture = from_uint8(learned).mean(0)
+    scores = {name: score(generator, yardstick, z) for name, z in rows.items()}
     return {
         "elbo": own.bound.nats,
         "bits_per_dim": own.bound.bits_per_dim,
         "divergence": own.divergence,
+        "standard_divergence": own.standard_divergence,
         "active_units": own.active_units,
         "reconstruction_mse": own.reconstruction_mse,
         "mean_picture_mse": float((from_uint8(pictures) - mean_picture).square().mean()),
-        **{name: describe(scores[name]) for name in latents},
+        **{name: describe(value) for name, value in scores.items()},
     }
 
 
 @torch.inference_mode()
 def score(generator: LayeredGenerator, yardstick: Yardstick, z: Tensor) -> SetScores:
-    """Return the scores of the images of latent vectors."""
+    """Return the scores of the images of rows."""
     images = torch.cat([generator(part.to(generator.device)) for part in torch.split(z, BATCH)])
     return yardstick.compare(yardstick.extract_features(images.clamp(-1, 1)))
 

@@ -3,7 +3,9 @@
 Batch norm fits one distribution of latent vectors. A decoder has two: those of pictures, from the encoder, which it
 learns from, and those of samples, from the prior. Group norm treats each image alone, whatever its latent vector.
 
-``z [z_dim] -> layer1 [c, 4, 4] -> layer2 [c/2, 8, 8] -> ... -> output [3, size, size]``
+``row [z_dim] -> latent vector [z_dim] -> layer1 [c, 4, 4] -> layer2 [c/2, 8, 8] -> ... -> output [3, size, size]``
+
+A row is standard normal. The latent vector is normal with the prior's mean and covariance.
 
 Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3 (the convolutions); Wu and He 2018, arXiv 1803.08494.
 """
@@ -14,9 +16,11 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from .dcgan import DCGAN
+from .dcgan import DCGAN, first_map
+from .prior import NormalPrior
 
 GROUP = 16
 """Units per group, which are normalized together."""
@@ -37,13 +41,23 @@ class Decoder(DCGAN):
     """
 
     architecture = "decoder"
+    beside = frozenset({"prior"})
 
     def __init__(self, size: int = 64, width: int = 32, z_dim: int = 64) -> None:
         super().__init__(size, width, z_dim)
         for _, stage in self._stages[:-1]:
             assert isinstance(stage, nn.Sequential)
             stage[1] = _group_norm(stage[1])
+        self.prior = NormalPrior(z_dim)
         self.apply(_initialize)
+
+    def input(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z 1 1"]:
+        """Return the latent vectors of rows."""
+        return self.prior(z)[:, :, None, None]
+
+    def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
+        """Return the matrix of the first linear map of a row, ``[units * 4 * 4, z_dim]``."""
+        return (first_map(self) @ self.prior.scale,)
 
 
 def _group_norm(norm: Any) -> nn.GroupNorm:

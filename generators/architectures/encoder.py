@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from gandissect.core.defaults import float32_factories
 
+from .prior import NormalPrior
+
 SIZES = (16, 32, 64, 128, 256)
 SLOPE = 0.2
 """Slope of the leaky ReLUs below zero."""
@@ -42,6 +44,8 @@ class Posterior(NamedTuple):
 class Encoder(nn.Module):
     """An encoder of strided convolutions without normalization, so that images do not depend on their batch.
 
+    Its `prior` is the decoder's: `encode` returns rows, calling the encoder the posteriors of latent vectors.
+
     Args:
         size: Height and width of an image: 16, 32, 64, 128 or 256.
         width: Number of units in the first layer, doubled from layer to layer.
@@ -68,6 +72,7 @@ class Encoder(nn.Module):
             stages += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(SLOPE)]
             before = after
         self.stages = nn.Sequential(*stages, nn.Flatten(), nn.Linear(before * 4 * 4, 2 * z_dim))
+        self.prior = NormalPrior(z_dim)
         self.apply(_initialize)
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Posterior:
@@ -76,9 +81,8 @@ class Encoder(nn.Module):
         return Posterior(mean, log_variance)
 
     def encode(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch z"]:
-        """Return each image's most probable latent vector, float32 ``[batch, z_dim]``."""
-        mean: Tensor = self(images).mean
-        return mean
+        """Return the decoder's row for each image's most probable latent vector, float32 ``[batch, z_dim]``."""
+        return self.prior.to_rows(self(images).mean)
 
 
 @torch.no_grad()

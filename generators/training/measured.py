@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from gandissect.core.sampling import make_rng
 
 from ..architectures.base import LayeredGenerator
-from ..architectures.encoder import Encoder
+from ..architectures.encoder import Encoder, Posterior
 from .draws import Draws
 from .pictures import to_images
-from .variational import Bound, active_units, bound, divergence
+from .variational import Bound, active_units, bound, divergence, divergence_from
 
 BATCH = 64
 NUM_MEASURED = 1_000
 """Held-out pictures that an autoencoder is measured on."""
+NUM_FITTED = 5_000
+"""Training pictures that the prior is fitted to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,16 @@ class Measured:
         bound: Evidence lower bound, with the most likely variance of the pixels, and one draw of the latent
             vector per picture.
         divergence: Mean Kullback-Leibler divergence of the posteriors from the prior, in nats.
+        standard_divergence: The same from the standard normal distribution.
         reconstruction_mse: Mean squared error of the posterior means' images, in [-1, 1].
-        active_units: Latent units that depend on the picture.
-        posterior_means: Means of the posteriors, float ``[picture, z]``.
-        latents: Latent vectors drawn from the posteriors, float ``[picture, z]``.
+        active_units: Latent units, in rows, that depend on the picture.
     """
 
     bound: Bound
     divergence: float
+    standard_divergence: float
     reconstruction_mse: float
     active_units: int
-    posterior_means: Float[Tensor, "picture z"]
-    latents: Float[Tensor, "picture z"]
 
 
 @torch.inference_mode()
@@ -61,24 +61,39 @@ def measure_autoencoder(
         device: Device of both networks.
     """
     noise = Draws(make_rng(seed, "measure"), len(pictures)).normal(generator.noise_dim)
-    means, latents, drawn, direct, divergences = [], [], [], [], []
+    rows, drawn, direct, divergences, standard = [], [], [], [], []
     for part, numbers in zip(torch.split(pictures, BATCH), torch.split(noise, BATCH), strict=True):
         images = to_images(part.to(device))
         posterior = encoder(images)
-        latents.append(posterior.sample(numbers.to(device)))
-        means.append(posterior.mean)
-        divergences.append(divergence(posterior).double())
-        drawn.append(_squared_errors(generator(latents[-1]), images))
-        direct.append(_squared_errors(generator(means[-1]), images))
+        divergences.append(divergence_from(posterior, encoder.prior).double())
+        standard.append(divergence(posterior).double())
+        rows.append(encoder.prior.to_rows(posterior.mean))
+        latents = encoder.prior.to_rows(posterior.sample(numbers.to(device)))
+        drawn.append(_squared_errors(generator(latents), images))
+        direct.append(_squared_errors(generator(rows[-1]), images))
     nats = float(torch.cat(divergences).mean())
     return Measured(
         bound=bound(float(torch.cat(drawn).mean()), nats, pictures[0].numel()),
         divergence=nats,
+        standard_divergence=float(torch.cat(standard).mean()),
         reconstruction_mse=float(torch.cat(direct).mean()),
-        active_units=active_units(torch.cat(means)),
-        posterior_means=torch.cat(means).cpu(),
-        latents=torch.cat(latents).cpu(),
+        active_units=active_units(torch.cat(rows)),
     )
+
+
+@torch.inference_mode()
+def encode_pictures(
+    encoder: Encoder, pictures: UInt8[Tensor, "picture 3 H W"], device: torch.device | str = "cpu"
+) -> Posterior:
+    """Return the posteriors of pictures.
+
+    Args:
+        encoder: Encoder in eval mode.
+        pictures: Pictures.
+        device: Device of the encoder.
+    """
+    parts = [encoder(to_images(part.to(device))) for part in torch.split(pictures, BATCH)]
+    return Posterior(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
 def _squared_errors(images: Tensor, targets: Tensor) -> Tensor:

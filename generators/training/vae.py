@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gandissect.core.pictures import load_pictures
 from gandissect.storage.runs import update_ema
 
 from ..architectures.base import LayeredGenerator
+from ..architectures.decoder import Decoder
 from ..architectures.encoder import Encoder, Posterior
 from ..hub import save
 from .engine import Stateful, TrainingTask
 from .growth import Growth
-from .measured import NUM_MEASURED, measure_autoencoder
+from .measured import NUM_FITTED, NUM_MEASURED, encode_pictures, measure_autoencoder
 from .turns import Figures, Moment, Turn
-from .variational import divergence, optimal_nll, warm_up
+from .variational import aggregate, divergence, optimal_nll, warm_up
 from .variational_settings import VAESettings, VariationalSettings
 
 V = TypeVar("V", bound=VariationalSettings)
@@ -69,7 +71,13 @@ class VariationalTask(TrainingTask[V], Generic[V]):
 
     def write(self, generator: LayeredGenerator, path: Path, facts: dict[str, Any]) -> None:
         """Write the averaged decoder and encoder to one file."""
-        save(generator, path, facts, encoder=self.average_encoder, overwrite=True)
+        save(generator, path, facts, encoder=self.make_encoder(generator), overwrite=True)
+
+    def make_encoder(self, generator: LayeredGenerator) -> Encoder:
+        """Return the averaged encoder with the prior of a decoder."""
+        encoder = deepcopy(self.average_encoder)
+        encoder.prior.load_state_dict(cast(Decoder, generator).prior.state_dict())
+        return encoder
 
     def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return the bound, its parts, and the active units on held-out pictures.
@@ -79,11 +87,14 @@ class VariationalTask(TrainingTask[V], Generic[V]):
         if self.held_out is None:
             return {}
         pictures = load_pictures(self.held_out, NUM_MEASURED)
-        measured = measure_autoencoder(generator, self.average_encoder, pictures, self.settings.seed, self.device)
+        measured = measure_autoencoder(
+            generator, self.make_encoder(generator), pictures, self.settings.seed, self.device
+        )
         return {
             "elbo": measured.bound.nats,
             "bits_per_dim": measured.bound.bits_per_dim,
             "divergence": measured.divergence,
+            "standard_divergence": measured.standard_divergence,
             "reconstruction_mse": measured.reconstruction_mse,
             "active_units": measured.active_units,
         }
@@ -91,6 +102,19 @@ class VariationalTask(TrainingTask[V], Generic[V]):
 
 class VAETask(VariationalTask[VAESettings]):
     """A variational autoencoder; see `TrainingTask` for the arguments."""
+
+    @cached_property
+    def fitted_pictures(self) -> UInt8[Tensor, "picture 3 H W"]:
+        """Training pictures that the prior is fitted to."""
+        return load_pictures(self.source, NUM_FITTED)
+
+    def _make_average(self, growth: Growth) -> LayeredGenerator:
+        """Return the averaged decoder, with the prior fitted to the latent vectors of training pictures."""
+        generator = super()._make_average(growth)
+        cast(Decoder, generator).prior.set(
+            *aggregate(encode_pictures(self.average_encoder, self.fitted_pictures, self.device))
+        )
+        return generator
 
     def make_turns(self) -> Sequence[Turn]:
         """Return the single turn of encoder and decoder."""

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..architectures.encoder import Posterior
+from ..architectures.prior import NormalPrior
 
 ACTIVE = 0.01
 """Variance of a unit's posterior mean over pictures above which the unit is active (Burda et al. 2016, Sec. 5.1)."""
@@ -30,6 +31,32 @@ def divergence(posterior: Posterior) -> Float[Tensor, " batch"]:
     """
     mean, log_variance = posterior
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+
+
+def divergence_from(posterior: Posterior, prior: NormalPrior) -> Float[Tensor, " batch"]:
+    """Return the Kullback-Leibler divergence from a normal prior in nats, ``[batch]``.
+
+    With ``N(m, S)`` the posterior of ``k`` latent units and ``N(u, C)`` the prior,
+    ``(tr(C^-1 S) + (m - u)^T C^-1 (m - u) - k + log |C| - log |S|) / 2``.
+    """
+    mean, log_variance = posterior
+    whitening = torch.linalg.inv(prior.scale)  # its columns' squared lengths are the diagonal of C^-1
+    trace = log_variance.exp() @ whitening.square().sum(0)
+    distance = prior.to_rows(mean).square().sum(1)
+    log_determinant = 2 * prior.scale.diagonal().log().sum()
+    return (trace + distance - mean.shape[1] + log_determinant - log_variance.sum(1)) / 2
+
+
+def aggregate(posterior: Posterior) -> tuple[Float[Tensor, " z"], Float[Tensor, "z z"]]:
+    """Return mean and covariance of latent vectors that are drawn from the posteriors of pictures, float64.
+
+    Of all normal priors, the one with these moments has the smallest mean divergence.
+
+    Source: Hoffman and Johnson 2016, "ELBO surgery", Sec. 2; Ghosh et al. 2020, arXiv 1903.12436, Sec. 4 (a density
+    that is fitted after training).
+    """
+    mean, variance = posterior.mean.double(), posterior.log_variance.double().exp()
+    return mean.mean(0), torch.cov(mean.T, correction=0) + variance.mean(0).diag()
 
 
 def optimal_nll(images: Float[Tensor, "batch 3 H W"], means: Float[Tensor, "batch 3 H W"]) -> tuple[Scalar, Scalar]:

@@ -17,11 +17,22 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 import generators
 from gandissect.core import from_uint8
 from generators.architectures.encoder import Encoder, Posterior
+from generators.architectures.prior import NormalPrior
 from generators.architectures.vaegan import FeatureDiscriminator, Judgment
 from generators.training import RECIPES, make_task, train_generator
 from generators.training.growth import Growth
+from generators.training.measured import measure_autoencoder
 from generators.training.turns import Moment
-from generators.training.variational import Bound, active_units, divergence, normal_nll, optimal_nll, warm_up
+from generators.training.variational import (
+    Bound,
+    active_units,
+    aggregate,
+    divergence,
+    divergence_from,
+    normal_nll,
+    optimal_nll,
+    warm_up,
+)
 
 MOMENT = Moment(3, Growth(16, 1.0))
 
@@ -96,29 +107,112 @@ def _fit_linear_model(x: Tensor, num_units: int) -> tuple[Tensor, Tensor, float]
 
 def test_the_bound_of_a_linear_model_is_its_log_likelihood() -> None:
     """With the exact posterior the bound is tight, and the model's variance is the most likely one."""
-    task = make_task(tiny("vae"), Noise(), held_out=Noise(20), device="cpu")
-    x = from_uint8(Noise().batch(range(20)).images).flatten(1).double()
+    pictures = Noise().batch(range(20)).images
+    x = from_uint8(pictures).flatten(1).double()
     mean, loadings, variance = _fit_linear_model(x, 3)
     precision = loadings.square().sum(0) + variance  # of the posterior times the variance; loadings are orthogonal
 
     class Exact(nn.Module):
+        def __init__(self, shift: float) -> None:
+            """Move latent vectors from a prior of another mean and covariance, which must change nothing."""
+            super().__init__()
+            self.prior, self.shift = NormalPrior(3), shift
+            self.prior.set(torch.full((3,), shift), torch.eye(3) * (1 + shift) ** 2)
+
         def forward(self, images: Tensor) -> Posterior:
             means = (images.flatten(1).double() - mean) @ loadings / precision
-            return Posterior(means, (variance / precision).log().expand_as(means))
+            scale = 1 + self.shift
+            variances = (variance / precision * scale**2).log().expand_as(means)
+            return Posterior((means * scale + self.shift).float(), variances.float())
 
-    def decode(z: Tensor) -> Tensor:
-        return (mean + z.double() @ loadings.T).view(-1, 3, 16, 16)
+    def decode(rows: Tensor) -> Tensor:
+        return (mean + rows.double() @ loadings.T).view(-1, 3, 16, 16)
 
     decode.noise_dim = 3
-    task.average_encoder = Exact()
-    figures = task.measure(decode, Growth(16, 1.0))
     covariance = loadings @ loadings.T + variance * torch.eye(768, dtype=torch.float64)
     expected = float(MultivariateNormal(mean, covariance).log_prob(x).mean())
-    assert figures["elbo"] == pytest.approx(expected, rel=2e-3), "one draw of z per picture"
-    assert figures["bits_per_dim"] == pytest.approx(-expected / 768 / math.log(2) + math.log2(255 / 2), rel=2e-3)
-    assert figures["active_units"] == 3
-    direct = decode(Exact()(x.view(-1, 3, 16, 16)).mean).flatten(1)
-    assert figures["reconstruction_mse"] == pytest.approx(float((direct - x).square().mean()))
+    direct = decode((x - mean) @ loadings / precision).flatten(1)
+    for shift in (0.0, 0.5):
+        figures = measure_autoencoder(decode, Exact(shift), pictures)
+        assert figures.bound.nats == pytest.approx(expected, rel=2e-3), "one draw of z per picture"
+        assert figures.bound.bits_per_dim == pytest.approx(-expected / 768 / math.log(2) + math.log2(255 / 2), rel=2e-3)
+        assert figures.active_units == 3
+        assert (figures.standard_divergence > figures.divergence + 0.01) == (shift > 0)
+        assert figures.reconstruction_mse == pytest.approx(float((direct - x).square().mean()))
+
+
+def _random_prior() -> tuple[NormalPrior, Tensor, Tensor]:
+    factor, mean = _draw(4, 4, seed=3), _draw(4, seed=4)
+    covariance = factor @ factor.T + torch.eye(4, dtype=torch.float64) / 2
+    prior = NormalPrior(4).double()
+    prior.set(mean, covariance)
+    return prior, mean, covariance
+
+
+def test_rows_are_standard_normal_when_latent_vectors_follow_the_prior() -> None:
+    prior, mean, covariance = _random_prior()
+    latents = prior(_draw(50_000, 4, seed=5))
+    torch.testing.assert_close(latents.mean(0), mean, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(torch.cov(latents.T), covariance, atol=0.1, rtol=0.05)
+    torch.testing.assert_close(prior.to_rows(latents), _draw(50_000, 4, seed=5))
+    standard = NormalPrior(4)
+    rows = _draw(3, 4).float()
+    assert torch.equal(standard(rows), rows)
+    assert torch.equal(standard.to_rows(rows), rows)
+
+
+def test_the_divergence_from_a_normal_prior_is_that_of_multivariate_normals() -> None:
+    prior, mean, covariance = _random_prior()
+    posterior = Posterior(_draw(5, 4), _draw(5, 4, seed=1))
+    expected = [
+        kl_divergence(MultivariateNormal(m, torch.diag(v.exp())), MultivariateNormal(mean, covariance))
+        for m, v in zip(*posterior, strict=True)
+    ]
+    torch.testing.assert_close(divergence_from(posterior, prior), torch.stack(expected))
+    standard = NormalPrior(4).double()
+    torch.testing.assert_close(divergence_from(posterior, standard), divergence(posterior))
+
+
+def test_no_normal_prior_is_nearer_to_the_posteriors_than_the_one_with_their_moments() -> None:
+    posterior = Posterior(_draw(200, 4) @ _draw(4, 4, seed=6), _draw(200, 4, seed=1) - 1)
+    mean, covariance = aggregate(posterior)
+    sampled = torch.cat([posterior.sample(_draw(200, 4, seed=seed)) for seed in range(50, 150)])
+    torch.testing.assert_close(mean, sampled.mean(0), atol=0.05, rtol=0.05)
+    torch.testing.assert_close(covariance, torch.cov(sampled.T), atol=0.1, rtol=0.05)
+
+    def average(mean: Tensor, covariance: Tensor) -> float:
+        prior = NormalPrior(4).double()
+        prior.set(mean, covariance)
+        return float(divergence_from(posterior, prior).mean())
+
+    best = average(mean, covariance)
+    for seed in range(20):
+        tilt = torch.eye(4, dtype=torch.float64) + _draw(4, 4, seed=seed) / 30
+        assert best < average(mean, tilt @ covariance @ tilt.T)
+        assert best < average(mean + _draw(4, seed=seed) / 30, covariance)
+
+
+def test_the_prior_of_a_vae_is_fitted_to_its_training_pictures_and_changes_no_reconstruction(tmp_path: Path) -> None:
+    path = train_generator(tiny("vae", images=24), Noise(), tmp_path, device="cpu")
+    generator, encoder = generators.load(path, device="cpu"), generators.load_encoder(path, device="cpu")
+    images = from_uint8(Noise().batch(range(20)).images)
+    posterior = encoder(images)
+    mean, covariance = aggregate(posterior)
+    torch.testing.assert_close(generator.prior.mean.double(), mean, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(
+        (generator.prior.scale @ generator.prior.scale.T).double(), covariance, rtol=1e-2, atol=1e-2
+    )
+    x = posterior.mean[:, :, None, None]
+    for stage in (generator.layer1, generator.layer2, generator.output):
+        x = stage(x)
+    torch.testing.assert_close(generator(encoder.encode(images)), x, rtol=1e-3, atol=1e-3)
+
+
+def test_the_prior_of_a_vaegan_stays_standard_normal_since_its_decoder_learns_from_samples() -> None:
+    task = tiny_task("vaegan")
+    prior = task._make_average(MOMENT.growth).prior
+    assert not prior.mean.any()
+    assert torch.equal(prior.scale, torch.eye(6))
 
 
 def test_the_loss_of_a_vae_is_the_negative_bound_of_one_draw() -> None:
@@ -156,8 +250,8 @@ def test_the_file_of_a_generator_holds_its_averaged_encoder(architecture: str, t
     task.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["task"])
     for name in (path, tmp_path):
         encoder = generators.load_encoder(name, device="cpu")
-        torch.testing.assert_close(encoder.encode(images), task.average_encoder.encode(images), rtol=1e-2, atol=1e-2)
-        assert not torch.equal(encoder.encode(images), task.encoder.encode(images))
+        torch.testing.assert_close(encoder(images), task.average_encoder(images), rtol=1e-2, atol=1e-2)
+        assert not torch.equal(encoder(images).mean, task.encoder(images).mean)
         assert not any(weight.requires_grad for weight in encoder.parameters())
     generator = generators.load(path, device="cpu")
     alone = tmp_path / "alone.safetensors"
