@@ -7,7 +7,7 @@ learns from, and those of samples, from the prior. Group norm treats each image 
 
 A row is standard normal. The latent vector is normal with the prior's mean and covariance.
 
-Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3 (the convolutions); Wu and He 2018, arXiv 1803.08494.
+Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3 (the convolutions); arXiv 1803.08494 (group normalization).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Decoder(DCGAN):
     Raises:
         ValueError: If a number is out of range.
 
-    Source: Wu and He 2018, Eq. 7, with 16 units per group (their Table 3).
+    Source: arXiv 1803.08494, Sec. 3.1.
     """
 
     architecture = "decoder"
@@ -53,7 +53,8 @@ class Decoder(DCGAN):
 
     def input(self, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z 1 1"]:
         """Return the latent vectors of rows."""
-        return self.prior(z)[:, :, None, None]
+        latents: Tensor = self.prior(z)
+        return latents[:, :, None, None]
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the first linear map of a row, ``[units * 4 * 4, z_dim]``."""

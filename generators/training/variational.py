@@ -44,7 +44,8 @@ def divergence_from(posterior: Posterior, prior: NormalPrior) -> Float[Tensor, "
     trace = log_variance.exp() @ whitening.square().sum(0)
     distance = prior.to_rows(mean).square().sum(1)
     log_determinant = 2 * prior.scale.diagonal().log().sum()
-    return (trace + distance - mean.shape[1] + log_determinant - log_variance.sum(1)) / 2
+    total: Tensor = trace + distance - mean.shape[1] + log_determinant - log_variance.sum(1)
+    return total / 2
 
 
 def aggregate(posterior: Posterior) -> tuple[Float[Tensor, " z"], Float[Tensor, "z z"]]:

@@ -9,7 +9,7 @@ from generators.architectures.decoder import Decoder
 
 
 def _normalize(x: Tensor, size: int) -> Tensor:
-    """Group norm of ``size`` units per group, as written in Wu and He 2018, Eq. 1, 2 and 7."""
+    """Group norm of ``size`` units per group, as written in arXiv 1803.08494, Sec. 3.1."""
     normalized = x.clone()
     for image in range(len(x)):
         for first in range(0, x.shape[1], size):
