@@ -3,7 +3,7 @@
     python examples/measure_autoencoder.py vae-scenes64 --data scenes:30000 --segmenter unet-scenes
 
 On held-out pictures: the evidence lower bound, its divergence, the active units, and the mean squared error of
-reconstructions, beside that of the mean training picture for every picture, which is the floor; the ceiling is 0.
+reconstructions, beside that of the mean picture for every picture, which is the floor; the ceiling is 0.
 
 The Fréchet distance, precision and recall of four sets of images separate two causes of bad samples, blur and a prior
 that pictures do not follow:
@@ -29,10 +29,10 @@ from torch import Tensor
 import generators
 import segmenters
 from gandissect import Yardstick
-from gandissect.core import from_uint8, load_pictures, make_rng
+from gandissect.core import load_pictures, make_rng
 from gandissect.fidelity.results import SetScores
 from generators import LayeredGenerator
-from generators.training.measured import NUM_FITTED, NUM_MEASURED, encode_pictures, measure_autoencoder
+from generators.training.measured import NUM_MEASURED, encode_pictures, measure_autoencoder
 from segmenters.datasets import open_pictures
 
 BATCH = 100
@@ -68,9 +68,9 @@ def measure(options: Options) -> dict[str, float | dict[str, float]]:
     size = generator.image_size[0]
     train, held_out = open_pictures(options.data, size, options.hold_out)
     yardstick = Yardstick.of(segmenters.load(options.segmenter, options.device), train, held_out)
-    pictures, learned = load_pictures(held_out, NUM_MEASURED), load_pictures(train, NUM_FITTED)
+    pictures, learned = load_pictures(held_out, NUM_MEASURED), load_pictures(train, NUM_MEASURED)
     own = measure_autoencoder(generator, encoder, pictures, options.seed, generator.device)
-    posterior = encode_pictures(encoder, learned[: len(pictures)], generator.device)
+    posterior = encode_pictures(encoder, learned, generator.device)
     rng = make_rng(options.seed, "measure autoencoder")
     noise, other = (torch.randn(posterior.mean.shape, generator=rng, device="cpu") for _ in range(2))
     latents = {
@@ -79,16 +79,9 @@ def measure(options: Options) -> dict[str, float | dict[str, float]]:
         "reconstructed": posterior.mean,
     }
     rows = {"prior": noise, **{name: encoder.prior.to_rows(z) for name, z in latents.items()}}
-    mean_picture = from_uint8(learned).mean(0)
     scores = {name: score(generator, yardstick, z) for name, z in rows.items()}
     return {
-        "elbo": own.bound.nats,
-        "bits_per_dim": own.bound.bits_per_dim,
-        "divergence": own.divergence,
-        "standard_divergence": own.standard_divergence,
-        "active_units": own.active_units,
-        "reconstruction_mse": own.reconstruction_mse,
-        "mean_picture_mse": float((from_uint8(pictures) - mean_picture).square().mean()),
+        **own.figures,
         **{name: describe(value) for name, value in scores.items()},
     }
 

@@ -32,11 +32,13 @@ import segmenters
 from apps.commands import sample, train_generator
 from gandissect import Yardstick
 from gandissect.core import lookup, resolve_device
+from gandissect.core.pictures import load_pictures
 from gandissect.fidelity.results import Fidelity
 from gandissect.stats import Estimate
 from gandissect.storage import atomic_path, load_tensors, read_json, sha256_file, write_text
 from generators.hub import FORMAT, VERSION
 from generators.training.families import FAMILIES
+from generators.training.measured import NUM_MEASURED, measure_autoencoder
 from generators.training.settings import TrainingSettings
 from segmenters.datasets import open_pictures
 
@@ -45,7 +47,8 @@ MAX_BYTES = 16 * 10**6
 METRICS = "metrics.jsonl"
 SHARES = ("precision", "recall", "density", "coverage", "nearest_ratio")
 LOGITS = ("logit_learned", "logit_held_out")
-BOUND = ("elbo", "bits_per_dim", "divergence", "reconstruction_mse", "active_units")
+MEASURED = frozenset({"distance", "elbo"})
+"""Figures of which a measured snapshot has at least one."""
 TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN", "vae": "VAE", "vaegan": "VAE-GAN"}
 
 
@@ -69,13 +72,16 @@ class Model:
     pictures: TrainingPictures
     options: str
     snapshots: str
+    chosen: bool = True
+    """Whether the snapshot nearest to held-out pictures ships; otherwise the last."""
 
     def arguments(self, name: str) -> str:
         """Return the arguments of ``gandissect train generator``, with DATA as the folder of the photographs."""
         pictures = self.pictures
+        segmenter = f"--segmenter {pictures.segmenter} " if self.chosen else ""
         return (
             f"{self.architecture} --data {pictures.data} --out runs/{name} {self.options} "
-            f"--segmenter {pictures.segmenter} {self.snapshots}{pictures.more}"
+            f"{segmenter}{self.snapshots}{pictures.more}"
         )
 
 
@@ -111,7 +117,13 @@ LARGE_DCGAN = "--resolution 128 --width 48 --images 1000000 --decay-from 0.7 --r
 CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"
 GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
+PLAIN_SCENES = replace(SCENES, more="")
+AUTOENCODER_SNAPSHOTS = "--snapshot-images 50000 --checkpoint-images 10000"
+WATCHED_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
+
 CPU_MODELS: Mapping[str, Model] = {
+    "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 450000 --decay-from 0.6", AUTOENCODER_SNAPSHOTS, chosen=False),
+    "vaegan-scenes64": Model("vaegan", PLAIN_SCENES, "--images 160000 --decay-from 0.6", WATCHED_SNAPSHOTS),
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
     "stylegan-scenes64": Model("stylegan", SCENES, LONG + SLOW_GROWTH, CPU_SNAPSHOTS),
@@ -184,6 +196,7 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
         run.run()
     check_settings(run)
     snapshot = choose_snapshot(run.out)
+    run = replace(run, segmenter=model.pictures.segmenter)
     fidelity = measure_fidelity(run, snapshot)
     weights, cards = root / f"generators/weights/{name}.safetensors", root / "generators/cards.toml"
     check_fits(name, snapshot.path.stat().st_size)
@@ -195,6 +208,7 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
     figures = (
         describe_fidelity(fidelity)
         | describe_dcgan(name, cards)
+        | describe_autoencoder(run, snapshot)
         | describe_choice(run, snapshot)
         | {"samples": f"docs/{name}.png"}
     )
@@ -235,7 +249,7 @@ def check_fits(name: str, num_bytes: int) -> None:
 def is_finished(run: train_generator.Options) -> bool:
     """Return whether a run has reached the last step of its settings and was evaluated there."""
     lines = read_metrics(run.out) if (run.out / METRICS).exists() else []
-    return any("distance" in line and line["step"] >= run.settings.num_steps for line in lines)
+    return any(MEASURED & line.keys() and line["step"] >= run.settings.num_steps for line in lines)
 
 
 def check_settings(run: train_generator.Options) -> None:
@@ -294,6 +308,17 @@ def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fideli
     return Yardstick.of(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
 
 
+def describe_autoencoder(run: train_generator.Options, snapshot: Snapshot) -> dict[str, float]:
+    """Return the entries of a card about an autoencoder on held-out pictures; none for other generators."""
+    if not generators.has_encoder(snapshot.path):
+        return {}
+    generator, encoder = (load(snapshot.path, run.device) for load in (generators.load, generators.load_encoder))
+    _, held_out = open_pictures(run.data, run.settings.resolution, run.hold_out)
+    pictures = load_pictures(held_out, NUM_MEASURED)
+    measured = measure_autoencoder(generator, encoder, pictures, run.settings.seed, generator.device)
+    return {key: round(value, 4) for key, value in measured.figures.items()} | {"num_pictures": len(pictures)}
+
+
 def describe_training(
     name: str, model: Model, run: train_generator.Options, snapshot: Snapshot, hardware: str
 ) -> dict[str, str | int]:
@@ -350,8 +375,8 @@ def _compare_with_real(generated: Estimate, real: Estimate) -> dict[str, float]:
 
 
 def describe_choice(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
-    """Return the entries of a card about overfitting, an autoencoder's bound, and the choice of the snapshot."""
-    own = {key: round(snapshot.figures[key], 3) for key in (*LOGITS, *BOUND) if key in snapshot.figures}
+    """Return the entries of a card about overfitting and the choice of the snapshot."""
+    own = {key: round(snapshot.figures[key], 3) for key in LOGITS if key in snapshot.figures}
     seen, images = snapshot.images_seen, run.settings.images
     count = snapshot.num_measured
     reason = f"the nearest of {count} to the held-out pictures" if count else "the last"

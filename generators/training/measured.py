@@ -8,6 +8,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from gandissect.core.images import from_uint8
 from gandissect.core.sampling import make_rng
 
 from ..architectures.base import LayeredGenerator
@@ -33,6 +34,7 @@ class Measured:
         divergence: Mean Kullback-Leibler divergence of the posteriors from the prior, in nats.
         standard_divergence: The same from the standard normal distribution.
         reconstruction_mse: Mean squared error of the posterior means' images, in [-1, 1].
+        mean_picture_mse: Mean squared error of the mean picture, which a reconstruction must be well below.
         active_units: Latent units, in rows, that depend on the picture.
     """
 
@@ -40,7 +42,21 @@ class Measured:
     divergence: float
     standard_divergence: float
     reconstruction_mse: float
+    mean_picture_mse: float
     active_units: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The figures by their names in metrics and on cards."""
+        return {
+            "elbo": self.bound.nats,
+            "bits_per_dim": self.bound.bits_per_dim,
+            "divergence": self.divergence,
+            "standard_divergence": self.standard_divergence,
+            "reconstruction_mse": self.reconstruction_mse,
+            "mean_picture_mse": self.mean_picture_mse,
+            "active_units": self.active_units,
+        }
 
 
 @torch.inference_mode()
@@ -77,6 +93,7 @@ def measure_autoencoder(
         divergence=nats,
         standard_divergence=float(torch.cat(standard).mean()),
         reconstruction_mse=float(torch.cat(direct).mean()),
+        mean_picture_mse=float(from_uint8(pictures).double().var(0, correction=0).mean()),
         active_units=active_units(torch.cat(rows)),
     )
 

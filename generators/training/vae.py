@@ -82,22 +82,13 @@ class VariationalTask(TrainingTask[V], Generic[V]):
     def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return the bound, its parts, and the active units on held-out pictures.
 
-        See `Measured` for what they are.
+        See `Measured`.
         """
         if self.held_out is None:
             return {}
         pictures = load_pictures(self.held_out, NUM_MEASURED)
-        measured = measure_autoencoder(
-            generator, self.make_encoder(generator), pictures, self.settings.seed, self.device
-        )
-        return {
-            "elbo": measured.bound.nats,
-            "bits_per_dim": measured.bound.bits_per_dim,
-            "divergence": measured.divergence,
-            "standard_divergence": measured.standard_divergence,
-            "reconstruction_mse": measured.reconstruction_mse,
-            "active_units": measured.active_units,
-        }
+        encoder = self.make_encoder(generator)
+        return measure_autoencoder(generator, encoder, pictures, self.settings.seed, self.device).figures
 
 
 class VAETask(VariationalTask[VAESettings]):

@@ -218,6 +218,25 @@ def test_a_network_that_has_not_grown_up_gets_no_card(tmp_path: Path, made) -> N
         script.measure_fidelity(run, snapshot)
 
 
+def test_an_autoencoder_ships_its_last_snapshot_with_its_own_figures(made, tmp_path: Path) -> None:
+    """The reconstructions' error is beside that of the mean picture; other models have no such entries."""
+    root, options = made
+    size = "--hold-out 0.4 --resolution 16 --width 4 --z-dim 6 --batch-size 8 --images 64"
+    model = script.Model("vae", NOISE, size, "--snapshot-images 64 --checkpoint-images 64", chosen=False)
+    assert "--segmenter" not in model.arguments("tiny-vae")
+    run = script.parse_training(model.arguments("tiny-vae"), options, tmp_path)
+    run.run()
+    assert script.is_finished(run)
+    snapshot = script.choose_snapshot(run.out)
+    assert (snapshot.images_seen, snapshot.num_measured) == (64, 0)
+    figures = script.describe_autoencoder(run, snapshot)
+    assert figures["elbo"] == pytest.approx(snapshot.figures["elbo"], abs=0.5)
+    assert 0 < figures["mean_picture_mse"] < 1
+    assert figures["num_pictures"] > 10
+    tiny = script.choose_snapshot(script.parse_training(TINY.arguments("tiny-noise16"), options, root).out)
+    assert script.describe_autoencoder(run, tiny) == {}
+
+
 @pytest.mark.parametrize("before", ["", OTHER])
 @pytest.mark.parametrize("after", ["", OTHER.replace("other", "later")])
 def test_a_card_is_replaced_where_it_stands(before: str, after: str) -> None:

@@ -139,6 +139,7 @@ def test_the_bound_of_a_linear_model_is_its_log_likelihood() -> None:
         assert figures.active_units == 3
         assert (figures.standard_divergence > figures.divergence + 0.01) == (shift > 0)
         assert figures.reconstruction_mse == pytest.approx(float((direct - x).square().mean()))
+        assert figures.mean_picture_mse == pytest.approx(float((x - x.mean(0)).square().mean()))
 
 
 def _random_prior() -> tuple[NormalPrior, Tensor, Tensor]:
