@@ -83,6 +83,7 @@ def _record(imported: ImportResult) -> dict[str, Any]:
         "height": height,
         "width": width,
         "z_dim": generator.z_dim,
+        "num_classes": len(generator.classes),
         "layers": layers,
         "assumed": imported.assumed,
     }
@@ -90,7 +91,9 @@ def _record(imported: ImportResult) -> dict[str, Any]:
 
 def _lines(record: dict[str, Any]) -> list[str]:
     network = make_printable(f", {record['network']}" if record["network"] else "")
-    sizes = f"{record['width']} x {record['height']} px, z of {record['z_dim']}"
+    num_classes = record["num_classes"]
+    noise = f"z of {record['z_dim'] - num_classes}" + (f", {num_classes} classes" if num_classes else "")
+    sizes = f"{record['width']} x {record['height']} px, {noise}"
     layers = [f"  {name}: {units} units of {h} x {w}" for name, (units, h, w) in record["layers"].items()]
     return [
         f"{record['layout']}{network} ({record['kind']})",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .families import (
+    biggan,
     dcgan,
     fastgan,
     gan_zoo,
@@ -24,7 +25,19 @@ from .networks import Network
 from .roles import AVERAGED, GENERATOR, NETWORK
 from .wrappers import complete_average, strip_head
 
-FAMILY_MODULES = (dcgan, progan, stylegan, stylegan2, stylegan3, studiogan, gan_zoo, pytorch_gan, lucidrains, fastgan)
+FAMILY_MODULES = (
+    dcgan,
+    progan,
+    stylegan,
+    stylegan2,
+    stylegan3,
+    studiogan,
+    biggan,
+    gan_zoo,
+    pytorch_gan,
+    lucidrains,
+    fastgan,
+)
 LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILY_MODULES for layout in family.LAYOUTS)
 MAX_HEADS, MAX_RENAMED = 3, 2_000
 """Maximum number of prefix parts before a network's names, and of tensors to rename, which bounds the running time."""

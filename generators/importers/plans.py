@@ -179,7 +179,8 @@ def _fit(tensors: Tensors, plan: ImportPlan) -> Fit:
         return Fit({}, [], unexpected, problem=str(error))
     size = generator.settings.get("size")
     height, width = (size, size) if size else generator.image_size
-    settings = {"architecture": generator.architecture, "height": height, "width": width, "z_dim": generator.z_dim}
+    settings = {"architecture": generator.architecture, "height": height, "width": width}
+    settings |= {"z_dim": generator.noise_dim} | ({"classes": len(generator.classes)} if generator.classes else {})
     layers = sum(name.startswith("layer") for name, _ in generator.named_children())
     return Fit(settings | {"layers": layers}, [], unexpected, assumed=plan.assumed())
 

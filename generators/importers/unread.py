@@ -50,6 +50,9 @@ def _has(*patterns: str) -> Callable[[Tensors], bool]:
 
 _is_xl = _has(r"mapping\.embed\.weight$", r"synthesis\.L\d+_\d+_\d+\.")
 
+_is_deep = _has(r"blocks\.0\.0\.bn4\.gain\.", r"blocks\.0\.0\.(conv4|conv2d4)\.")
+_is_pretrained_deep = _has(r"gen_z\.", r"layers\.\d+\.bn_0\.scale\.")
+
 KINDS = (
     Unread(
         "a StyleGAN-XL, which is not supported: its mapping takes class embeddings of an ImageNet classifier, and its "
@@ -57,12 +60,8 @@ KINDS = (
         lambda tensors: _is_xl(tensors) and "mapping.embed.bias" not in tensors,  # in NVlabs' StyleGAN3
     ),
     Unread(
-        "a BigGAN of BigGAN-PyTorch, which is not supported: its norms take parts of z with the class",
-        _has(r"linear\.(u0|weight)$", r"blocks\.0\.0\.bn1\.gain\.", r"output_layer\.\d\."),
-    ),
-    Unread(
-        "a BigGAN of pytorch-pretrained-BigGAN, which is not supported: its norms take parts of z with the class",
-        _has(r"gen_z\.", r"layers\.\d+\.bn_0\.scale\."),
+        "a BigGAN-deep, which is not supported: its blocks have four convolutions, and its norms take the whole z",
+        lambda tensors: any(is_it(tensors) for is_it in (_is_deep, _is_pretrained_deep)),
     ),
     Unread(
         "a class-conditional FastGAN of projected_gan, which is not supported: its norms take the class",

@@ -47,7 +47,8 @@ def built(layout: Layout, tensors: Mapping[str, Tensor], facts: Any = None, opti
     assert fit.is_whole, fit
     generator = layout.build(tensors, facts or {}, options or {})
     assert fit.settings["architecture"] == generator.architecture
-    assert fit.settings["z_dim"] == generator.z_dim
+    assert fit.settings["z_dim"] == generator.noise_dim
+    assert fit.settings.get("classes", 0) == len(generator.classes)
     return generator
 
 

@@ -1,7 +1,8 @@
 """Weights with spectral normalization, as in eval mode.
 
 torch's hook, which StudioGAN and mimicry use, divides by ``u^T W v`` with u and v from the file; mimicry's own layers
-divide by ``sn_sigma`` from the file.
+divide by ``sn_sigma`` from the file. BigGAN-PyTorch's layers take a step of power iteration from u0 in the file to v,
+and divide by the length of ``W v``; they do not use the singular value in the file.
 
 Source: Miyato et al. 2018, arXiv 1802.05957, Sec. 2.1.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..layouts import Tensors
 from ..plans import TensorSource, copy_tensor, shape_of
@@ -41,9 +43,18 @@ def weight_of(tensors: Tensors, name: str, rows: Callable[[Tensor], Tensor] = la
 
     if f"{name}.weight_orig" in tensors:
         return TensorSource((f"{name}.weight_orig", f"{name}.weight_u", f"{name}.weight_v"), divide)
+    if f"{name}.u0" in tensors:
+        return TensorSource((f"{name}.weight", f"{name}.u0"), _divide_by_step)
     if f"{name}.sn_sigma" in tensors:
         return TensorSource((f"{name}.weight", f"{name}.sn_sigma"), lambda weight, sigma: weight / sigma.reshape(()))
     return copy_tensor(f"{name}.weight")
+
+
+def _divide_by_step(weight: Tensor, u: Tensor) -> Tensor:
+    matrix = weight.flatten(1)
+    v = functional.normalize(u.reshape(-1) @ matrix, dim=0)
+    normalized: Tensor = weight / torch.linalg.vector_norm(matrix @ v)
+    return normalized
 
 
 def map_sources(tensors: Tensors, source: str, target: str) -> dict[str, TensorSource]:

@@ -27,6 +27,16 @@ from .dcgan import norm_sources
 from .spectral_norm import map_sources, weight_of, weight_shape
 
 STUDIOGAN_EPS, MIMICRY_EPS = 1e-4, 1e-5
+STUDIOGAN_PARTS = {"norm1": "bn1", "norm2": "bn2", "conv1": "conv2d1", "conv2": "conv2d2", "skip": "conv2d0"}
+STUDIOGAN_ATTENTION = {
+    "query": "conv1x1_theta",
+    "key": "conv1x1_phi",
+    "value": "conv1x1_g",
+    "mix": "conv1x1_attn",
+    "strength": "sigma",
+}
+SHORT_ATTENTION = {"query": "theta", "key": "phi", "value": "g", "mix": "o", "strength": "gamma"}
+"""Names of the parts of self-attention in mimicry and in BigGAN-PyTorch."""
 BLOCKS = 4
 """Number of blocks assumed for a file without any, to report missing names."""
 ATTENTIVE = {3: 3, 5: 4}
@@ -75,7 +85,7 @@ def _plan_resnet(tensors: Tensors, _: Facts, options: ImportOptions, *, names: R
     blocks, norms = names.blocks(tensors), Norms(tensors, names.eps, options.get(OPTION))
     number = len(blocks.names)
     sources = map_sources(tensors, names.linear, "layer1.1") | norms.sources(names.norm(number), "output.0")
-    sources |= _image(tensors, names.image(number), "output.2")
+    sources |= image_sources(tensors, names.image(number), "output.2")
     for layer, block in enumerate(blocks.names, start=2):
         part = {target: f"{block}.{source}" for target, source in names.parts.items()}
         sources |= norms.sources(part["norm1"], f"layer{layer}.residual.0")
@@ -83,12 +93,12 @@ def _plan_resnet(tensors: Tensors, _: Facts, options: ImportOptions, *, names: R
         for source, place in (("conv1", "residual.3"), ("conv2", "residual.6"), ("skip", "skip.1")):
             sources |= map_sources(tensors, part[source], f"layer{layer}.{place}")
     for layer, block in blocks.attention.items():
-        sources |= _attention(tensors, block, f"layer{layer}.attention", names)
+        sources |= attention_sources(tensors, block, f"layer{layer}.attention", names.attention)
 
     def settings() -> dict[str, Any]:
         shapes = [weight_shape(tensors, f"{block}.{names.parts['conv1']}") for block in blocks.names]
         units = [shapes[0][1], *(shape[0] for shape in shapes)]
-        z_dim, side = _first_grid(tensors, names.linear, units[0])
+        z_dim, side = find_first_grid(tensors, names.linear, units[0])
         _check_no_biggan(tensors, names.linear)
         attention = {"attention": sorted(blocks.attention)} if blocks.attention else {}
         return {"z_dim": z_dim, "units": units, "side": side, "doubling": names.doubling} | attention
@@ -100,14 +110,22 @@ def _plan_resnet(tensors: Tensors, _: Facts, options: ImportOptions, *, names: R
     return ImportPlan(ResNet, settings, sources, _find_ignored(tensors), check)
 
 
-def _attention(tensors: Tensors, source: str, target: str, names: ResNetNames) -> dict[str, TensorSource]:
-    parts = {part: f"{source}.{name}" for part, name in names.attention.items()}
+def attention_sources(tensors: Tensors, source: str, target: str, names: Mapping[str, str]) -> dict[str, TensorSource]:
+    """Return the sources of self-attention.
+
+    Args:
+        tensors: Tensors of the file.
+        source: Name of the self-attention in the file.
+        target: Its name in the generator.
+        names: Names in the file of query, key, value, mix and strength.
+    """
+    parts = {part: f"{source}.{name}" for part, name in names.items()}
     maps = {f"{target}.{part}.weight": weight_of(tensors, name) for part, name in parts.items() if part != "strength"}
     return maps | {f"{target}.strength": TensorSource((parts["strength"],), lambda x: x.reshape(()))}
 
 
 def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> ImportPlan:
-    blocks, norms = _studiogan_blocks(tensors), Norms(tensors, STUDIOGAN_EPS, options.get(OPTION))
+    blocks, norms = studiogan_blocks(tensors), Norms(tensors, STUDIOGAN_EPS, options.get(OPTION))
     sources = map_sources(tensors, "linear0", "layer1.0.1")
     for layer, block in enumerate(blocks.names, start=2):
         up, norm, target = f"{block}.deconv0", f"{block}.bn0", f"layer{layer}"
@@ -115,7 +133,7 @@ def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> Impor
         sources |= norms.affine(norm, f"{target}.1") | {
             f"{target}.0.weight": weight_of(tensors, up, lambda x: x.transpose(0, 1))
         }
-    last = _image(tensors, "conv4", "output.0")
+    last = image_sources(tensors, "conv4", "output.0")
     weight = last["output.0.weight"]  # a convolution is an up-convolution with stride 1 and a flipped kernel
     sources |= last | {
         "output.0.weight": TensorSource(weight.names, lambda *x: weight.make(*x).transpose(0, 1).flip(2, 3))
@@ -124,7 +142,7 @@ def _plan_deep_conv(tensors: Tensors, _: Facts, options: ImportOptions) -> Impor
     def settings() -> dict[str, Any]:
         _check_no_attention(blocks)
         shapes = [weight_shape(tensors, f"{block}.deconv0") for block in blocks.names]
-        z_dim, side = _first_grid(tensors, "linear0", shapes[0][0])
+        z_dim, side = find_first_grid(tensors, "linear0", shapes[0][0])
         first = {"units": shapes[0][0], "kernel": side, "linear": True}
         ups = [{"units": shape[1], "kernel": list(shape[2:]), "stride": 2, "padding": 1} for shape in shapes]
         return {"z_dim": z_dim, "stages": [first, *ups, {"units": 3, "kernel": 3, "padding": 1}]}
@@ -151,10 +169,8 @@ def _check_no_biggan(tensors: Tensors, linear: str) -> None:
     """Check that norms depend only on the class, and not on parts of z.
 
     Raises:
-        ValueError: If all norms share an embedding of the class, or their input is as long as that of the first layer.
+        ValueError: If the input of a norm is as long as that of the first layer.
     """
-    if any(name.startswith("shared.") for name in tensors):
-        raise ValueError("it is a BigGAN, which is not supported: its norms take parts of z with the class (shared)")
     z_dim = weight_shape(tensors, linear, axes=2)[1]
     gains = [name for name in tensors if name.endswith((".gain.weight", ".gain.weight_orig"))]
     if any(tensors[name].shape[1:] == (z_dim,) for name in gains):
@@ -164,7 +180,7 @@ def _check_no_biggan(tensors: Tensors, linear: str) -> None:
         )
 
 
-def _first_grid(tensors: Tensors, linear: str, units: int) -> tuple[int, int]:
+def find_first_grid(tensors: Tensors, linear: str, units: int) -> tuple[int, int]:
     """Return the length of z, and the side of a linear layer's output grid."""
     rows, z_dim = weight_shape(tensors, linear, axes=2)
     side = math.isqrt(rows // units)
@@ -174,17 +190,18 @@ def _first_grid(tensors: Tensors, linear: str, units: int) -> tuple[int, int]:
 
 
 def _find_ignored(tensors: Tensors) -> list[str]:
-    return [name for name in tensors if name.endswith((".num_batches_tracked", ".sn_u")) or name.startswith("shared.")]
+    return [name for name in tensors if name.endswith((".num_batches_tracked", ".sn_u"))]
 
 
-def _image(tensors: Tensors, source: str, target: str) -> dict[str, TensorSource]:
+def image_sources(tensors: Tensors, source: str, target: str) -> dict[str, TensorSource]:
     """Return the sources of the last convolution, for color images."""
     weight, bias = weight_of(tensors, source), f"{source}.bias"
     colored = TensorSource(weight.names, lambda *x: spread_gray(*weight.names).make(weight.make(*x)))
     return {f"{target}.weight": colored, f"{target}.bias": spread_gray(bias)}
 
 
-def _studiogan_blocks(tensors: Tensors) -> Blocks:
+def studiogan_blocks(tensors: Tensors) -> Blocks:
+    """Return the blocks of a file of StudioGAN, in whose list self-attention has a place of its own."""
     last = max(find_numbers(tensors, r"blocks\.(\d+)\.0\."), default=BLOCKS - 1)
     attentive = set(find_numbers(tensors, r"blocks\.(\d+)\.0\.conv1x1_"))
     blocks = Blocks([])
@@ -206,17 +223,11 @@ def _mimicry_blocks(tensors: Tensors) -> Blocks:
 
 STUDIOGAN = ResNetNames(
     linear="linear0",
-    blocks=_studiogan_blocks,
+    blocks=studiogan_blocks,
     norm=lambda _: "bn4",
     image=lambda _: "conv2d5",
-    parts={"norm1": "bn1", "norm2": "bn2", "conv1": "conv2d1", "conv2": "conv2d2", "skip": "conv2d0"},
-    attention={
-        "query": "conv1x1_theta",
-        "key": "conv1x1_phi",
-        "value": "conv1x1_g",
-        "mix": "conv1x1_attn",
-        "strength": "sigma",
-    },
+    parts=STUDIOGAN_PARTS,
+    attention=STUDIOGAN_ATTENTION,
     eps=STUDIOGAN_EPS,
     doubling="nearest",
 )
@@ -226,7 +237,7 @@ MIMICRY = ResNetNames(
     norm=lambda count: f"b{count + 2}",
     image=lambda count: f"c{count + 2}",
     parts={"norm1": "b1", "norm2": "b2", "conv1": "c1", "conv2": "c2", "skip": "c_sc"},
-    attention={"query": "theta", "key": "phi", "value": "g", "mix": "o", "strength": "gamma"},
+    attention=SHORT_ATTENTION,
     eps=MIMICRY_EPS,
     doubling="bilinear",
 )

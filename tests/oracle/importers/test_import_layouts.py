@@ -7,6 +7,7 @@ import random
 import pytest
 import torch
 from style_files import genforce, nvlabs, rosinality
+from test_import_biggan import biggan_pytorch, studiogan_biggan
 from test_import_dcgan import _netg
 from test_import_fastgan import projected_fastgan
 from test_import_gan_zoo import gan_zoo_dcgan, gan_zoo_progan, gan_zoo_stylegan
@@ -36,6 +37,8 @@ FILES = {
     "genforce StyleGAN2": lambda: genforce(nvlabs([4, 3])),
     "StudioGAN DCGAN": lambda: _spectral(_deep_conv([5, 4]))[0],
     "StudioGAN ResNet": lambda: _spectral(_resnet([5, 4]))[0],
+    "StudioGAN BigGAN": lambda: studiogan_biggan([8, 8, 4], attention=(1,)),
+    "BigGAN-PyTorch": lambda: biggan_pytorch([8, 8, 4], attention=(1,)),
     "mimicry ResNet": lambda: _mimicry(_resnet([5, 4])),
     "pytorch_GAN_zoo PGAN": lambda: gan_zoo_progan([4, 3]),
     "pytorch_GAN_zoo DCGAN": lambda: gan_zoo_dcgan([9, 3]),

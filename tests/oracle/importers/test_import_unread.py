@@ -53,11 +53,19 @@ def _autoencoder() -> dict[str, Tensor]:
     return {f"layers.{name}": value for name, value in network.state_dict().items()}
 
 
-def _biggan() -> dict[str, Tensor]:
-    tensors = {"shared.weight": torch.ones(10, 8), "linear.weight": torch.ones(64, 6), "linear.u0": torch.ones(1, 64)}
-    tensors |= {f"blocks.0.0.{conv}.weight": torch.ones(4, 4, 3, 3) for conv in ("conv1", "conv2", "conv_sc")}
-    tensors |= {f"blocks.0.0.bn1.{part}.weight": torch.ones(4, 14) for part in ("gain", "bias")}
+def _deep_biggan() -> dict[str, Tensor]:
+    tensors = {"shared.weight": torch.ones(10, 8), "linear.weight": torch.ones(64, 14), "linear.u0": torch.ones(1, 64)}
+    tensors |= {f"blocks.0.0.conv{index}.weight": torch.ones(4, 4, 3, 3) for index in (1, 2, 3, 4)}
+    tensors |= {
+        f"blocks.0.0.bn{index}.{part}.weight": torch.ones(4, 14) for index in (1, 4) for part in ("gain", "bias")
+    }
     return tensors | {"output_layer.0.gain": torch.ones(4), "output_layer.2.weight": torch.ones(3, 4, 3, 3)}
+
+
+def _deep_studiogan() -> dict[str, Tensor]:
+    tensors = {"shared.weight": torch.ones(10, 8), "linear0.weight_orig": torch.ones(64, 14)}
+    tensors |= {f"blocks.0.0.conv2d{index}.weight_orig": torch.ones(4, 4, 3, 3) for index in (1, 2, 3, 4)}
+    return tensors | {f"blocks.0.0.bn4.{part}.weight_orig": torch.ones(4, 14) for part in ("gain", "bias")}
 
 
 def _huggingface_biggan() -> dict[str, Tensor]:
@@ -95,8 +103,9 @@ CASES = {
     "CUT": (_cut_translator, "takes an image"),
     "pix2pix": (_unet_translator, "takes an image"),
     "autoencoder": (_autoencoder, "takes an image"),
-    "BigGAN-PyTorch": (_biggan, "a BigGAN of BigGAN-PyTorch, .* parts of z"),
-    "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN of pytorch-pretrained-BigGAN, .* parts of z"),
+    "BigGAN-PyTorch, deep": (_deep_biggan, "a BigGAN-deep, .* four convolutions"),
+    "StudioGAN, deep": (_deep_studiogan, "a BigGAN-deep, .* four convolutions"),
+    "pytorch-pretrained-BigGAN": (_huggingface_biggan, "a BigGAN-deep, .* four convolutions"),
     "FastGAN of classes": (_fastgan_of_classes, "a class-conditional FastGAN of projected_gan"),
     "StyleGAN-XL without classes": (_stylegan_xl_without_classes, "a StyleGAN-XL, .* class embeddings"),
     "early lightweight GAN": (_early_lightweight, "an early version of the lightweight GAN, .* repeating pixels"),
