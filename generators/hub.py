@@ -18,6 +18,7 @@ from gandissect.storage.files import load_tensors, save_tensors
 from .architectures.base import LayeredGenerator
 from .architectures.biggan import BigGAN
 from .architectures.cgan import ConditionalDCGAN
+from .architectures.cogan import CoGAN
 from .architectures.dcgan import DCGAN
 from .architectures.decoder import Decoder
 from .architectures.encoder import Encoder
@@ -45,6 +46,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
     for cls in (
         BigGAN,
         BilinearStyleGAN2,
+        CoGAN,
         ConditionalDCGAN,
         DCGAN,
         Decoder,

@@ -19,6 +19,7 @@ from .neighbors import (
     precision_recall as precision_recall,
     realism as realism,
 )
+from .pairs import Masks as Masks, PairOverlap as PairOverlap, measure_pairs as measure_pairs, overlap as overlap
 from .results import (
     ConceptShare as ConceptShare,
     ConceptShares as ConceptShares,

@@ -85,10 +85,16 @@ class DCGANDiscriminator(nn.Module):
 
 
 def add_stages(generator: LayeredGenerator, size: int, width: int, channels: int = 3) -> None:
-    """Add DCGAN's stages to a generator, with fresh weights.
+    """Add DCGAN's stages to a generator, with fresh weights; arguments as for `make_stages`."""
+    for name, stage in make_stages(generator.z_dim, size, width, channels).items():
+        generator.add_module(name, stage)
+
+
+def make_stages(z_dim: int, size: int, width: int, channels: int = 3) -> dict[str, nn.Sequential]:
+    """Return DCGAN's stages by name, in order, with fresh weights.
 
     Args:
-        generator: Generator without stages.
+        z_dim: Length of a latent vector.
         size: Height and width of an image.
         width: Number of units in the last layer.
         channels: Channels of an image: 3, or 1, which is repeated.
@@ -98,12 +104,14 @@ def add_stages(generator: LayeredGenerator, size: int, width: int, channels: int
     """
     depth = _depth(size, width)
     units = [width * 2 ** (depth - 1 - i) for i in range(depth)]
-    generator.add_module("layer1", _up(generator.z_dim, units[0], stride=1, padding=0))
+    stages = {"layer1": _up(z_dim, units[0], stride=1, padding=0)}
     for i in range(1, depth):
-        generator.add_module(f"layer{i + 1}", _up(units[i - 1], units[i], stride=2, padding=1))
+        stages[f"layer{i + 1}"] = _up(units[i - 1], units[i], stride=2, padding=1)
     repeat = [] if channels == 3 else [Repeat(channels)]
-    generator.add_module("output", nn.Sequential(nn.ConvTranspose2d(units[-1], channels, 4, 2, 1), nn.Tanh(), *repeat))
-    generator.apply(_initialize)
+    stages["output"] = nn.Sequential(nn.ConvTranspose2d(units[-1], channels, 4, 2, 1), nn.Tanh(), *repeat)
+    for stage in stages.values():
+        stage.apply(_initialize)
+    return stages
 
 
 def first_map(generator: LayeredGenerator) -> Float[Tensor, "output z"]:

@@ -14,6 +14,7 @@ from ..architectures.base import LayeredGenerator
 from ..architectures.biggan import BigGAN, BigGANDiscriminator
 from ..architectures.blocks import depth_of, units_of
 from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
+from ..architectures.cogan import CoGAN, CoGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
 from ..architectures.decoder import Decoder
 from ..architectures.encoder import Encoder
@@ -91,6 +92,15 @@ def _cgan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
 def _cgan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
     norm, gray = settings.discriminator_norm, settings.gray
     return ConditionalDCGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
+
+
+def _cogan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    return CoGAN(settings.resolution, settings.width, settings.z_dim, classes, settings.gray)
+
+
+def _cogan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    norm, gray = settings.discriminator_norm, settings.gray
+    return CoGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
 
 
 def _sagan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
@@ -192,6 +202,19 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             "conditional GAN (Mirza and Osindero 2014), a DCGAN that also takes the class",
             GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
             {"generator": _cgan, "discriminator": _cgan_discriminator},
+            conditional=True,
+        ),
+        "cogan": Family(
+            "CoGAN (Liu and Tuzel 2016), coupled DCGANs of several domains, with shared first layers",
+            GANSettings(
+                architecture="cogan",
+                width=32,
+                learning_rate=5e-4,  # a domain's own layers learn from its share of each batch only
+                discriminator_learning_rate=2e-4,
+                augmentation=("translation",),
+                resident=True,
+            ),
+            {"generator": _cogan, "discriminator": _cogan_discriminator},
             conditional=True,
         ),
         "sagan": Family(
@@ -304,7 +327,7 @@ def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) ->
     if family.conditional and len(classes) < 2:
         raise ValueError(
             f"{settings.architecture} needs pictures of at least two classes; got {len(classes)}: use a folder "
-            "with one subfolder per class, or another architecture"
+            "with one subfolder per class, name domains (--data day=FOLDER night=FOLDER), or use another architecture"
         )
     networks: dict[str, nn.Module] = {}
     for name, build in family.networks.items():

@@ -154,7 +154,7 @@ class GANSettings(TrainingSettings):
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
-        gray: Generate and judge gray images, in the architectures gan and cgan.
+        gray: Generate and judge gray images, in the architectures gan, cgan and cogan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
         loss: Loss of both networks: logistic (non-saturating), minimax, least-squares, hinge, wasserstein (with clipped
             weights), or wgan-gp (Wasserstein with a gradient penalty).

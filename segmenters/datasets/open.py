@@ -4,6 +4,8 @@
 and ``grid25`` are points in the plane. Anything else is a folder of photographs, with ``@SPLIT`` for the pictures
 listed in one of its split files, or a folder of idx files such as MNIST's, with ``@SPLIT`` for one of its pairs of
 files.
+
+Where pictures need no labels, ``edges:PICTURES`` are their edges, and ``NAME=PICTURES`` makes all of them one class.
 """
 
 from __future__ import annotations
@@ -12,18 +14,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gandissect.core.lookup import lookup, unknown_name_message
+from gandissect.core.lookup import unknown_name_message
 from gandissect.core.protocols import PictureSource
 
-from ..scenes.layout import DRAWN, NAMES, Setting
 from .broken import open_each
 from .combining import UnlabeledSource, concat
+from .domains import Domain, Edges
 from .folders import check_outside
 from .idx import IdxPictures, list_splits
 from .photos import Photos, list_photos, pictures_folder
 from .points import MIXTURES, Points
 from .scenes import Scenes
 from .source import ImageSource
+from .specs import Spec, names_scenes, parse_spec, parse_specs, read_scenes, split_folder
 
 Pictures = Scenes | Photos | IdxPictures
 """Source of pictures, with or without labels."""
@@ -49,11 +52,13 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
         KeyError: If scenes of an unknown mood, season or place are asked for.
         FileNotFoundError: If there is no such folder or split.
     """
-    if _names_scenes(spec):
-        count, setting = _read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
+    if parse_spec(spec) != Spec(spec):
+        raise ValueError(f"domains and edges have no labels; name the labeled pictures alone; got {spec!r}")
+    if names_scenes(spec):
+        count, setting = read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
         seed = HELD_OUT_SCENES_SEED if held_out else SCENES_SEED
         return Scenes(size, count, seed, mood=setting.mood, season=setting.season, place=setting.place)
-    folder, split = _split_spec(spec)
+    folder, split = split_folder(spec)
     if list_splits(folder):
         return IdxPictures(folder, size, split)
     return Photos(folder, size, split, skip_broken=skip_broken)
@@ -132,17 +137,17 @@ def check_specs(specs: Sequence[str]) -> None:
     """Check that the pictures of specifications exist, without opening any.
 
     Args:
-        specs: Specifications, as for `open_source`.
+        specs: Specifications, as for `open_pictures`.
 
     Raises:
         ValueError: If a specification is invalid, or a folder contains no pictures.
         FileNotFoundError: If there is no such folder or split.
     """
-    for spec in specs:
-        if _names_scenes(spec):
-            _read_scenes(spec, NUM_SCENES)
+    for spec in (parts.pictures for parts in parse_specs(specs)):
+        if names_scenes(spec):
+            read_scenes(spec, NUM_SCENES)
             continue
-        folder, split = _split_spec(spec)
+        folder, split = split_folder(spec)
         splits = list_splits(folder)
         if not splits:
             list_photos(folder, split)
@@ -155,14 +160,14 @@ def check_output(out: Path, specs: Sequence[str]) -> None:
 
     Args:
         out: Folder for the results.
-        specs: Specifications, as for `open_source`.
+        specs: Specifications, as for `open_pictures`.
 
     Raises:
-        ValueError: If pictures are in the folder for results.
+        ValueError: If pictures are in the folder for results, or a specification is invalid.
         FileNotFoundError: If there is no such folder of pictures.
     """
-    for spec in specs:
-        if _names_scenes(spec) or spec in MIXTURES or list_splits(folder := _split_spec(spec)[0]):
+    for spec in (parts.pictures for parts in parse_specs(specs)):
+        if names_scenes(spec) or spec in MIXTURES or list_splits(folder := split_folder(spec)[0]):
             continue
         check_outside(out, pictures_folder(folder))
 
@@ -176,7 +181,8 @@ def open_pictures(
     a split is used for training only; held-out scenes are rendered with the evaluation seed.
 
     Args:
-        specs: Specifications of the pictures, as for `open_source`.
+        specs: Specifications of the pictures, as for `open_source`; or ``edges:`` and a specification, for its edges;
+            or a name, ``=`` and any of these, for pictures that are all of the class of this name.
         size: Height and width of the pictures in pixels.
         hold_out: Share held out of each folder without a split, between 0 and 1.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -188,45 +194,27 @@ def open_pictures(
     """
     if not specs:
         raise ValueError("name the training pictures: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT; got none")
-    sources = open_sources(specs, size, skip_broken=skip_broken)
-    parts = [_part(spec, source, hold_out) for spec, source in zip(specs, sources, strict=True)]
-    held_out = [source for _, source in parts if source is not None]
-    return _join([source for source, _ in parts]), _join(held_out) if held_out else None
+    parsed = parse_specs(specs)
+    sources = open_sources([spec.pictures for spec in parsed], size, skip_broken=skip_broken)
+    domains = tuple(dict.fromkeys(spec.domain for spec in parsed if spec.domain is not None))
+    train, held_out = list[ImageSource](), list[ImageSource]()
+    for spec, source in zip(parsed, sources, strict=True):
+        seen, unseen = _part(spec.pictures, source, hold_out)
+        train.append(_without_labels(seen, spec, domains))
+        held_out += [] if unseen is None else [_without_labels(unseen, spec, domains)]
+    return concat(train), concat(held_out) if held_out else None
 
 
 def _part(spec: str, source: Pictures, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return the training pictures and the held-out pictures of a specification."""
     if isinstance(source, Scenes):
         return source, open_source(source.name, source.size, held_out=True)
-    if _split_spec(spec)[1] is None:
+    if split_folder(spec)[1] is None:
         return source.hold_out(hold_out)
     return source, None
 
 
-def _join(sources: Sequence[ImageSource]) -> ImageSource:
-    return concat([UnlabeledSource(source) for source in sources])
-
-
-def _names_scenes(spec: str) -> bool:
-    return spec.partition("@")[0].partition(":")[0] == "scenes"
-
-
-def _split_spec(spec: str) -> tuple[Path, str | None]:
-    """Split ``FOLDER@SPLIT``, unless a folder of that full name exists."""
-    folder, at, split = spec.rpartition("@")
-    if not at or Path(spec).expanduser().is_dir():
-        return Path(spec).expanduser(), None
-    return Path(folder).expanduser(), split
-
-
-def _read_scenes(spec: str, default: int) -> tuple[int, Setting]:
-    """Return the number of scenes of a specification, and its mood, season or place."""
-    start, at, name = spec.partition("@")
-    _, colon, count = start.partition(":")
-    if colon and not (count.isdecimal() and int(count) > 0):
-        raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
-    number = int(count) if colon else default
-    if not at:
-        return number, DRAWN
-    kinds = {known: kind for kind, names in NAMES.items() for known in names}
-    return number, Setting(**{lookup(kinds, name, "mood, season or place of scenes"): name})
+def _without_labels(source: ImageSource, spec: Spec, domains: tuple[str, ...]) -> ImageSource:
+    """Return a source's pictures, or their edges, without labels, and all of one class if the spec names a domain."""
+    pictures = Edges(source) if spec.edges else UnlabeledSource(source)
+    return pictures if spec.domain is None else Domain(pictures, domains, spec.domain)

@@ -9,6 +9,7 @@ import torch
 from generators import DCGAN, LayeredGenerator, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2, StyleGAN3
 from generators.architectures.biggan import BigGAN
 from generators.architectures.cgan import ConditionalDCGAN
+from generators.architectures.cogan import CoGAN
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.sagan import SAGAN
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
@@ -16,6 +17,7 @@ from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "biggan": lambda: BigGAN(5, [8, 8, 4], 3, ["cat", "dog", "owl"], attention=[2]),
     "cgan": lambda: ConditionalDCGAN(size=16, width=6, noise_dim=5, classes=["cat", "dog", "owl"]),
+    "cogan": lambda: CoGAN(size=16, width=6, noise_dim=5, classes=["noon", "dusk", "mist"]),
     "dcgan": lambda: DCGAN(size=16, width=6, z_dim=5),
     "fastgan": lambda: FastGAN(z_dim=5, units=[6, 5, 4]),
     "planted": lambda: PlantedGenerator(size=16, cells=8),

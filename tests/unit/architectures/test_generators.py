@@ -18,6 +18,7 @@ from gandissect.storage.files import load_tensors, save_tensors
 from generators import DCGAN, LayeredGenerator, PlantedGenerator
 from generators.architectures.biggan import BigGAN
 from generators.architectures.cgan import ConditionalDCGAN
+from generators.architectures.cogan import CoGAN
 from generators.architectures.decoder import Decoder
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.lightweight import LightweightGAN
@@ -65,6 +66,8 @@ GENERATORS = {
     "biggan32 flat": lambda: _seeded(lambda: BigGAN(6, [8, 8, 8, 4], 3, ["cat", "dog"], hierarchical=False)),
     "cgan16": lambda: _seeded(lambda: ConditionalDCGAN(16, 4, 6, ["cat", "dog", "owl"])),
     "cgan32 gray": lambda: _seeded(lambda: ConditionalDCGAN(32, 4, 6, ["cat", "dog"], gray=True, drawn=["dog"])),
+    "cogan16": lambda: _seeded(lambda: CoGAN(16, 4, 6, ["noon", "dusk", "mist"])),
+    "cogan32 gray": lambda: _seeded(lambda: CoGAN(32, 4, 6, ["digits", "edges"], gray=True, drawn=["edges"])),
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
     "decoder16": lambda: _seeded(lambda: Decoder(size=16, width=4, z_dim=6)),
@@ -114,7 +117,7 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"biggan", "cgan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"}
+BOUNDED = {"biggan", "cgan", "cogan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 

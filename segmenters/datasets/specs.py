@@ -1,0 +1,99 @@
+"""Read specifications of pictures: ``PICTURES``, ``edges:PICTURES`` and ``NAME=PICTURES``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gandissect.core.lookup import lookup
+
+from ..scenes.layout import DRAWN, NAMES, Setting
+
+EDGES = "edges:"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A specification in parts.
+
+    Attributes:
+        pictures: Specification of the pictures, as for `open_source`.
+        edges: Whether the edges of these pictures are meant.
+        domain: Name of the class that all pictures are of; None leaves them their own.
+    """
+
+    pictures: str
+    edges: bool = False
+    domain: str | None = None
+
+
+def parse_spec(spec: str) -> Spec:
+    """Return the parts of a specification; the full name of an existing folder is that folder.
+
+    Raises:
+        ValueError: If the name of a domain, or pictures, are missing.
+    """
+    if split_folder(spec)[0].is_dir():
+        return Spec(spec)
+    if spec.startswith(EDGES):
+        pictures = spec.removeprefix(EDGES)
+        if not pictures:
+            raise ValueError(f"edges must be of pictures, such as edges:scenes; got {spec!r}")
+        return Spec(pictures, edges=True)
+    name, equals, pictures = spec.partition("=")
+    if not equals or set(name) & set("/\\:@"):
+        return Spec(spec)
+    if not name or not pictures:
+        raise ValueError(f"a domain must be NAME=PICTURES, such as dusk=scenes:15000@dusk; got {spec!r}")
+    return replace(parse_spec(pictures), domain=name)
+
+
+def parse_specs(specs: Sequence[str]) -> list[Spec]:
+    """Return the parts of several specifications, of which all or none name a domain.
+
+    Raises:
+        ValueError: If only some name a domain, or a name or pictures are missing.
+    """
+    parsed = [parse_spec(spec) for spec in specs]
+    unnamed = [spec for spec, parts in zip(specs, parsed, strict=True) if parts.domain is None]
+    if 0 < len(unnamed) < len(specs):
+        raise ValueError(
+            f"all pictures must name their domain (NAME=PICTURES), or none; got {', '.join(unnamed)} without a name"
+        )
+    return parsed
+
+
+def names_scenes(spec: str) -> bool:
+    """Return whether a specification names rendered scenes."""
+    return spec.partition("@")[0].partition(":")[0] == "scenes"
+
+
+def split_folder(spec: str) -> tuple[Path, str | None]:
+    """Split ``FOLDER@SPLIT``, unless a folder of that full name exists."""
+    folder, at, split = spec.rpartition("@")
+    if not at or Path(spec).expanduser().is_dir():
+        return Path(spec).expanduser(), None
+    return Path(folder).expanduser(), split
+
+
+def read_scenes(spec: str, default: int) -> tuple[int, Setting]:
+    """Return the number of scenes of a specification, and its mood, season or place.
+
+    Args:
+        spec: Specification of scenes.
+        default: Number of scenes where it states none.
+
+    Raises:
+        KeyError: If the mood, season or place is unknown.
+        ValueError: If the number is not at least 1.
+    """
+    start, at, name = spec.partition("@")
+    _, colon, count = start.partition(":")
+    if colon and not (count.isdecimal() and int(count) > 0):
+        raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
+    number = int(count) if colon else default
+    if not at:
+        return number, DRAWN
+    kinds = {known: kind for kind, names in NAMES.items() for known in names}
+    return number, Setting(**{lookup(kinds, name, "mood, season or place of scenes"): name})
