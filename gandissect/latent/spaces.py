@@ -1,7 +1,8 @@
 """Capabilities of a generator's latent spaces, and truncation.
 
 Every generator has z. A generator with ``has_w`` also has w, one latent vector per layer. One with ``has_noise`` adds
-noise to its layers. One with ``normalizes_z`` first divides z by its length, so only the direction of z matters. A
+noise to its layers. One with ``normalizes_z`` first divides z by its length, so only the direction of z matters. One
+with ``mixes_classes`` maps the class of a row linearly to an embedding, so a mixture of classes is a valid row. A
 generator without these attributes has none of these capabilities.
 """
 
@@ -34,11 +35,13 @@ class Capabilities:
         has_w: Whether the generator maps z to w, one latent vector per layer, and accepts w in place of z.
         has_noise: Whether layers add noise, which can be replaced.
         normalizes_z: Whether the length of z makes no difference.
+        mixes_classes: Whether the class of a row may be a mixture, so that paths may lead from class to class.
     """
 
     has_w: bool = False
     has_noise: bool = False
     normalizes_z: bool = False
+    mixes_classes: bool = False
 
     @property
     def spaces(self) -> tuple[str, ...]:
@@ -176,25 +179,26 @@ def split_row(
     return z[:, :length], z[:, length:]
 
 
-def shared_class(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Tensor, "1 class"]:
-    """Return the class of latent vectors that have the same one.
+def path_classes(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch class"]:
+    """Return the classes of latent vectors that a path may join.
 
     Args:
         generator: Generator of the latent vectors.
         z: Latent vectors, ``[batch, z_dim]``.
 
     Raises:
-        ValueError: If their classes differ.
+        ValueError: If the classes differ, and the generator does not mix classes.
     """
     classes = split_row(generator, z)[1]
     conditional = as_conditional(generator)
-    if conditional is not None and not bool((classes == classes[:1]).all()):
+    differ = not bool((classes == classes[:1]).all())
+    if conditional is not None and differ and not capabilities(generator).mixes_classes:
         names = dict.fromkeys(conditional.classes[index] for index in classes.argmax(1).tolist())
         raise ValueError(
             f"a path of {generator.name} moves the noise and holds the class; got latent vectors of the classes "
             f"{', '.join(names)}; draw all from one class (--classes, sample_z), or use latent.hold_class"
         )
-    return classes[:1]
+    return classes
 
 
 def hold_class(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Tensor, "batch z"]:

@@ -53,6 +53,8 @@ class LayeredGenerator(GeneratorBase):
     """Whether layers add noise, which may be passed."""
     normalizes_z: ClassVar[bool] = False
     """Whether the length of ``z`` makes no difference."""
+    mixes_classes: ClassVar[bool] = False
+    """Whether the class of a row may be a mixture, with weights that sum to 1."""
     classes: tuple[str, ...] = ()
     """Names of the classes that a row chooses from; empty if images have no classes."""
 

@@ -56,6 +56,7 @@ class BigGAN(ConditionalGenerator):
     """
 
     architecture = "biggan"
+    mixes_classes = True
 
     def __init__(
         self,

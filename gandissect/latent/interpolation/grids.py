@@ -7,7 +7,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ...core.protocols import Generator, check_mode
-from ..spaces import capabilities, on_shell, shared_class, split_row, truncated_w
+from ..spaces import capabilities, on_shell, path_classes, split_row, truncated_w
 from .paths import corner_grid
 
 BATCH = 64
@@ -24,6 +24,8 @@ def generate_grid(
 ) -> Float32[Tensor, "cell 3 H W"]:
     """Generate the images of a grid between four latent vectors, interpolated by `corner_grid`.
 
+    Where the corners are of several classes, and the generator mixes classes, their mixtures are interpolated linearly.
+
     Args:
         generator: Generator of the images.
         corners: Latent vectors of the upper left, upper right, lower left and lower right image: z ``[4, z_dim]``, or,
@@ -36,8 +38,8 @@ def generate_grid(
         float32 ``[rows * columns, 3, H, W]`` on CPU, row by row.
 
     Raises:
-        ValueError: If the generator has no such space, there are not four corners, they are of several classes, or
-            there are too few rows or columns.
+        ValueError: If the generator has no such space, there are not four corners, they are of several classes
+            that the generator does not mix, or there are too few rows or columns.
 
     Examples:
         >>> import generators
@@ -54,8 +56,8 @@ def generate_grid(
         corners = truncated_w(generator, corners, 1.0) if corners.ndim == 2 else corners
         latents = corner_grid(corners, rows, columns).flatten(0, 1)
     else:
-        classes, noise = shared_class(generator, corners), split_row(generator, corners)[0]
+        classes, noise = path_classes(generator, corners), split_row(generator, corners)[0]
         noise = on_shell(noise) if capabilities(generator).normalizes_z else noise
         points = corner_grid(noise, rows, columns, curved=True).flatten(0, 1)
-        latents = torch.cat([points, classes.expand(len(points), -1)], dim=1)
+        latents = torch.cat([points, corner_grid(classes, rows, columns).flatten(0, 1)], dim=1)
     return torch.cat([generator(batch).cpu() for batch in torch.split(latents, BATCH)])

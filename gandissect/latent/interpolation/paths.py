@@ -111,6 +111,24 @@ def corner_grid(
     return join(upper.expand(rows, *upper.shape), lower.expand(rows, *lower.shape), down)
 
 
+def mix_keys(
+    keys: Float[Tensor, "key d"], positions: Real[Tensor, " n"] | Sequence[float], end: int
+) -> Float[Tensor, "n d"]:
+    """Return mixtures of keyframes and the next ones, exactly keyframe i at position i.
+
+    Unlike a spline, a mixture of weights that sum to 1 never leaves their range.
+
+    Args:
+        keys: Keyframes.
+        positions: Positions from 0 to ``end``.
+        end: Last position; there the keyframe is the last one, or the first if ``end`` is the number of keyframes.
+    """
+    where = torch.as_tensor(positions, dtype=torch.float64, device="cpu")
+    index = where.long().clamp(max=end - 1)
+    before, after = keys[index.to(keys.device)], keys[((index + 1) % len(keys)).to(keys.device)]
+    return torch.lerp(before, after, (where - index)[:, None].to(keys))
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LatentPath(Displayed):
     """A smooth path through keyframes.

@@ -13,8 +13,8 @@ from ...core.lookup import lookup
 from ...core.progress import track
 from ...core.protocols import Generator, check_mode
 from ...core.sampling import blocks
-from ..spaces import Latents, as_w, capabilities, check_z, on_shell, shared_class, split_row
-from .paths import LatentPath
+from ..spaces import Latents, as_w, capabilities, check_z, on_shell, path_classes, split_row
+from .paths import LatentPath, mix_keys
 
 BATCH = 32
 """Images per batch."""
@@ -34,7 +34,7 @@ class Walk:
     In z the path follows great circles, at length ``sqrt(z_dim)`` if the generator normalizes z. In w and in
     activations it follows straight lines between two keyframes and a cubic spline through more. In a walk through the
     activations of a layer, the other inputs of later layers (styles) follow a separate path. The class, where there are
-    classes, stays the same.
+    classes, stays the same; if the generator mixes classes, it may also change, linearly from keyframe to keyframe.
 
     Args:
         generator: Any generator.
@@ -48,7 +48,8 @@ class Walk:
 
     Raises:
         KeyError: If there is no such space or layer.
-        ValueError: If the generator has no w, or the latent vectors do not fit it, or are of several classes.
+        ValueError: If the generator has no w, or the latent vectors do not fit it, or are of several classes that it
+            does not mix.
 
     Examples:
         >>> import generators
@@ -63,7 +64,7 @@ class Walk:
         check_mode(generator)
         self.generator, self._layer, self._latent_path = generator, None, None
         through_z = space == "z" or (space != "w" and not capabilities(generator).has_w)
-        self._class = shared_class(generator, latents) if through_z and latents.ndim == 2 else None
+        self._classes = path_classes(generator, latents) if through_z and latents.ndim == 2 else None
         if space == "z":
             self.path = _path_through_z(generator, latents, closed)
         elif space == "w":
@@ -159,14 +160,15 @@ class Walk:
         check_mode(self.generator)
         points = self.path.at(positions)
         if self._layer is None or self._latent_path is None:
-            return self.generator(self._add_class(points)).cpu()
-        return self.generator.tail(points, self._layer, self._add_class(self._latent_path.at(positions))).cpu()
+            return self.generator(self._add_class(points, positions)).cpu()
+        rows = self._add_class(self._latent_path.at(positions), positions)
+        return self.generator.tail(points, self._layer, rows).cpu()
 
-    def _add_class(self, points: Tensor) -> Tensor:
-        """Return rows of noise with the class; other points as they are."""
-        if self._class is None or points.ndim != 2:
+    def _add_class(self, points: Tensor, positions: Tensor) -> Tensor:
+        """Return rows of noise with the class there; other points as they are."""
+        if self._classes is None or points.ndim != 2:
             return points
-        return torch.cat([points, self._class.to(points).expand(len(points), -1)], dim=1)
+        return torch.cat([points, mix_keys(self._classes.to(points), positions, self.path.end)], dim=1)
 
     def _num_steps(self, num_frames: int) -> int:
         if num_frames < 2:

@@ -11,6 +11,7 @@ from gandissect.core.types import Concept
 from gandissect.latent.directions.direction import Direction
 from gandissect.latent.directions.labels import random_direction
 from generators import DCGAN, ConditionalDCGAN
+from generators.architectures.biggan import BigGAN
 from segmenters import PaletteSegmenter
 
 NOISE, NAMES = 6, ("cat", "dog", "owl")
@@ -68,6 +69,57 @@ def test_paths_between_classes_are_refused_in_one_sentence(G: ConditionalDCGAN) 
     ):
         with pytest.raises(ValueError, match=message):
             make()
+
+
+@pytest.fixture(scope="module")
+def mixing() -> BigGAN:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        generator = BigGAN(NOISE, [8, 8, 4], 3, NAMES)
+    generator.embedding.data.mul_(4)
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_where_classes_mix_a_walk_leads_from_class_to_class(mixing: BigGAN, closed: bool) -> None:
+    z = mixing.sample_z(3, seed=1, classes=torch.tensor([2, 0, 0]))
+    positions = torch.tensor([0.0, 0.25, 1.0, 1.5, 2.0, *([2.75, 3.0] if closed else [])])
+    weights = torch.tensor([[0, 0, 1], [0.25, 0, 0.75], [1, 0, 0], [1, 0, 0], [1, 0, 0], [0.25, 0, 0.75], [0, 0, 1]])
+    walk = latent.Walk(mixing, z, closed=closed)
+    rows = torch.cat([walk.path.at(positions), weights[: len(positions)]], dim=1)
+    torch.testing.assert_close(walk.images(positions), mixing(rows))
+    assert torch.equal(walk.images(torch.arange(3)), mixing(z))
+
+
+def test_a_walk_may_move_the_class_alone(mixing: BigGAN) -> None:
+    z = mixing.sample_z(1, seed=1).repeat(2, 1)
+    z[:, NOISE:] = torch.eye(3)[:2]
+    images = latent.Walk(mixing, z).images(torch.tensor([0.0, 0.5, 1.0]))
+    middle = torch.cat([z[:1, :NOISE], torch.tensor([[0.5, 0.5, 0.0]])], dim=1)
+    torch.testing.assert_close(images[1:2], mixing(middle))
+    assert not torch.allclose(images[0], images[2])
+
+
+def test_a_walk_through_activations_mixes_the_class_of_later_layers(mixing: BigGAN) -> None:
+    z = mixing.sample_z(2, seed=1, classes=torch.tensor([2, 0]))
+    walk = latent.Walk(mixing, z, "layer2")
+    row = torch.cat([latent.slerp(z[:1, :NOISE], z[1:, :NOISE], 0.5), torch.tensor([[0.5, 0.0, 0.5]])], dim=1)
+    activations = mixing.head(z, "layer2").mean(0, keepdim=True)
+    torch.testing.assert_close(walk.images(torch.tensor([0.5])), mixing.tail(activations, "layer2", row))
+
+
+def test_a_grid_mixes_the_classes_of_its_corners(mixing: BigGAN) -> None:
+    z = mixing.sample_z(4, seed=1, classes=torch.tensor([0, 1, 2, 0]))
+    images = latent.generate_grid(mixing, z, 3, 3)
+    torch.testing.assert_close(images[[0, 2, 6, 8]], mixing(z))
+    noise = latent.slerp(*(latent.slerp(z[i : i + 1, :NOISE], z[i + 1 : i + 2, :NOISE], 0.5) for i in (0, 2)), 0.5)
+    middle = torch.cat([noise, torch.tensor([[0.5, 0.25, 0.25]])], dim=1)
+    torch.testing.assert_close(images[4:5], mixing(middle))
+
+
+def test_only_an_embedding_mixes_classes(G: ConditionalDCGAN, mixing: BigGAN) -> None:
+    assert latent.capabilities(mixing).mixes_classes
+    assert not latent.capabilities(G).mixes_classes
 
 
 def test_rows_take_the_class_of_the_first(G: ConditionalDCGAN) -> None:
