@@ -1,4 +1,4 @@
-"""Judge a class-conditional generator by classifiers trained on real pictures and on its samples.
+"""Judge a generator of gray pictures, or one of several classes, by classifiers trained on real pictures and samples.
 
     python examples/judge_classes.py cgan-digits32 --data DATA/mnist10k --hold-out 0.5 --out judged.json
 
@@ -10,12 +10,17 @@ fifth is never trained on here either. Four figures, each with Wilson's 95% inte
 - *trained on samples*: how often a classifier trained on samples is right on all unseen pictures;
 - *trained on real*: the same for one trained on the pictures that the generator learned from, which is its ceiling.
 
+Of a generator without classes, the first two are how many of the pictures' classes the samples cover, how evenly, and
+how often the judge is sure:
+
+    python examples/judge_classes.py gan-digits32 --data DATA/mnist10k
+
 Source: Ravuri and Vinyals 2019, arXiv 1905.10887; Shmelkov et al. 2018, arXiv 1807.09499.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,15 @@ from torch import Tensor, nn
 import generators
 from gandissect.core import from_uint8, load_pictures, make_rng, resolve_device
 from gandissect.core.protocols import PictureSource, as_classed
-from gandissect.fidelity import ClassAccuracy, Judge, count_classes, measure_class_accuracy
+from gandissect.fidelity import (
+    ClassAccuracy,
+    Judge,
+    ModeCoverage,
+    count_classes,
+    count_stacked_modes,
+    measure_class_accuracy,
+    measure_stacked_modes,
+)
 from gandissect.storage import write_json
 from generators import ConditionalGenerator
 from segmenters.datasets import open_pictures
@@ -38,7 +51,7 @@ SHIFT = 2
 
 @dataclass(frozen=True)
 class Options:
-    """Judge a class-conditional generator.
+    """Judge a generator of gray pictures, or one of several classes.
 
     Args:
         generator: Bundled name, file or training folder of the generator.
@@ -132,22 +145,24 @@ def measure(judge: Judge, examples: Examples, classes: tuple[str, ...]) -> Class
     return ClassAccuracy(classes, torch.stack(counts).sum(0))
 
 
-def judge_generator(options: Options) -> dict[str, ClassAccuracy]:
-    """Return the four figures by name."""
+def judge_generator(options: Options) -> dict[str, ClassAccuracy] | dict[str, ModeCoverage]:
+    """Return the figures by name."""
     generator = generators.load(options.generator, options.device)
-    if not isinstance(generator, ConditionalGenerator):
-        raise ValueError(f"{generator.name} has no classes to judge")
     learned, unseen = (
         read_examples(source)
         for source in open_pictures(options.data, generator.image_size[0], options.hold_out)
         if source
     )
-    classes, count = generator.classes, len(generator.classes)
+    count = int(unseen.classes.max()) + 1
     fifth = torch.arange(len(unseen.images)) % 5 == 0
-    judge = train_classifier(unseen.pick(~fifth), count, options, "judge")
+    judge, real = train_classifier(unseen.pick(~fifth), count, options, "judge"), unseen.pick(fifth)
+    if not isinstance(generator, ConditionalGenerator):
+        coverage = measure_stacked_modes(generator, judge, options.num_samples, options.seed, stacked=1)
+        return {"samples": coverage, "real": count_stacked_modes(real.images.split(BATCH), judge, stacked=1)}
+    classes = generator.classes
     figures = {
         "samples": measure_class_accuracy(generator, judge, options.num_samples, options.seed),
-        "real": measure(judge, unseen.pick(fifth), classes),
+        "real": measure(judge, real, classes),
     }
     samples = draw_examples(generator, len(learned.images), options.seed + 1)
     for name, examples in (("trained on samples", samples), ("trained on real", learned)):
@@ -155,8 +170,10 @@ def judge_generator(options: Options) -> dict[str, ClassAccuracy]:
     return figures
 
 
-def describe(accuracy: ClassAccuracy) -> dict[str, Any]:
+def describe(accuracy: ClassAccuracy | ModeCoverage) -> dict[str, Any]:
     """Return a figure as JSON values."""
+    if isinstance(accuracy, ModeCoverage):
+        return asdict(accuracy)
     figures = {"accuracy": accuracy.accuracy, "interval": accuracy.interval, "chance": accuracy.chance}
     return figures | {"num_images": accuracy.num_images, "confusion": accuracy.confusion.tolist()}
 

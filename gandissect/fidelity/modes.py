@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..core.protocols import Generator, check_generator
+from ..core.ranges import Range, check_number
 from ..inference.batches import check_counts, sample_blocks
 from .classes import Judge
 
@@ -26,8 +27,8 @@ class ModeCoverage:
         num_modes: Number of modes of the distribution.
         num_covered: Modes with at least one sample.
         num_well_covered: Modes with at least 20 samples.
-        share_good: Share of the samples that are good: within three standard deviations of a mode, or, of stacked
-            digits, those whose three digits the judge is sure of.
+        share_good: Share of the samples that are good: within three standard deviations of a mode, or, of digits,
+            those that the judge is sure of.
         divergence: Kullback-Leibler divergence of the histogram of samples over modes from uniform, in nats; infinite
             where no mode has a sample.
         num_points: Number of samples, of which a mixture's modes count the good ones and those of digits all.
@@ -65,23 +66,25 @@ def measure_stacked_modes(
     num_samples: int = 26_000,
     seed: int = 0,
     *,
+    stacked: int = 3,
     batch_size: int = 64,
     progress: bool = True,
 ) -> ModeCoverage:
-    """Measure which combinations of three digits a generator of stacked digits covers.
+    """Measure which combinations of three digits a generator of stacked digits covers, or which digits one of digits.
 
     Args:
-        generator: Generator trained on `segmenters.datasets.StackedDigits`.
+        generator: Generator trained on `segmenters.datasets.StackedDigits`, or on gray digits.
         judge: Function from gray images in [-1, 1], ``[batch, 3, H, W]`` with equal channels, to one logit per class of
             digits.
         num_samples: Number of samples, at least 2. With ``n`` samples and ``m`` modes, real pictures have a divergence
             of about ``(m - 1) / 2n``: 0.02 for the default and ten digits.
         seed: Seed of the samples.
+        stacked: Number of channels, from the first, that are digits of their own: 3 of stacked digits, 1 of gray ones.
         batch_size: Images per batch, at least 1.
         progress: Show a progress bar.
 
     Raises:
-        TypeError: If the generator is none.
+        TypeError: If the generator does not implement its protocol.
         ValueError: If a number is out of range.
 
     Source: Metz et al. 2017, arXiv 1611.02163, Sec. 3.3.1.
@@ -89,32 +92,36 @@ def measure_stacked_modes(
     check_generator(generator)
     check_counts(num_samples, batch_size)
     blocks = sample_blocks(generator, [range(num_samples)], seed, batch_size, "modes", progress=progress)
-    return count_stacked_modes((generator(z).clamp(-1, 1) for _, z in blocks), judge)
+    return count_stacked_modes((generator(z).clamp(-1, 1) for _, z in blocks), judge, stacked=stacked)
 
 
-def count_stacked_modes(batches: Iterable[Float[Tensor, "batch 3 H W"]], judge: Judge) -> ModeCoverage:
-    """Count the combinations of three digits in images of stacked digits; see `measure_stacked_modes`.
+def count_stacked_modes(
+    batches: Iterable[Float[Tensor, "batch 3 H W"]], judge: Judge, *, stacked: int = 3
+) -> ModeCoverage:
+    """Count the combinations of digits in images; see `measure_stacked_modes`.
 
     Args:
-        batches: Images in [-1, 1], one digit per channel.
+        batches: Images in [-1, 1].
         judge: Function from gray images to one logit per class of digits.
+        stacked: Number of channels, from the first, that are digits of their own.
 
     Raises:
-        ValueError: If there are no images.
+        ValueError: If there are no images, or ``stacked`` is not 1 to 3.
     """
+    check_number("stacked", stacked, Range(1, 3, whole=True))
     modes: list[Tensor] = []
     num_good, num_classes = 0, 0
     for images in batches:
-        digits = images.flatten(0, 1)[:, None].expand(-1, 3, -1, -1)
+        digits = images[:, :stacked].flatten(0, 1)[:, None].expand(-1, 3, -1, -1)
         logits = judge(digits).float().cpu()
         num_classes = logits.shape[1]
         probability, named = logits.softmax(1).max(1)
-        num_good += int((probability >= CONFIDENT).view(-1, 3).all(1).sum())
-        red, green, blue = named.view(-1, 3).unbind(1)
-        modes.append((red * num_classes + green) * num_classes + blue)
+        num_good += int((probability >= CONFIDENT).view(-1, stacked).all(1).sum())
+        places = num_classes ** torch.arange(stacked - 1, -1, -1, device="cpu")
+        modes.append((named.view(-1, stacked) * places).sum(1))
     if not modes:
         raise ValueError("batches must hold at least one image; got none")
-    counts = torch.bincount(torch.cat(modes), minlength=num_classes**3)
+    counts = torch.bincount(torch.cat(modes), minlength=num_classes**stacked)
     return _summarize(counts, num_good, int(counts.sum()))
 
 

@@ -43,3 +43,15 @@ def test_all_combinations_once_are_uniform_and_one_unsure_channel_spoils_a_sampl
 def test_no_images_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one image; got none"):
         count_stacked_modes([], read_value)
+
+
+def test_gray_digits_have_a_mode_per_class() -> None:
+    images = torch.stack([make_stack(1, 1, 1)] * 30 + [make_stack(-1, -1, -1)] * 10)
+    coverage = count_stacked_modes(images.split(8), read_value, stacked=1)
+    assert (coverage.num_modes, coverage.num_covered, coverage.num_well_covered) == (3, 2, 1)
+    assert coverage.divergence == pytest.approx(0.75 * math.log(3 * 0.75) + 0.25 * math.log(3 * 0.25))
+
+
+def test_more_digits_than_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="stacked must be"):
+        count_stacked_modes([], read_value, stacked=4)

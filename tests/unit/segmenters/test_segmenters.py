@@ -306,7 +306,7 @@ def test_bundled_segmenters_load_and_are_what_their_cards_say(name):
 def test_bundled_weights_that_are_not_the_cards_are_refused(monkeypatch, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "a.safetensors").write_bytes(b"other")
-    keys = ("summary", "dataset", "command", "hardware", "duration", "license")
+    keys = ("family", "summary", "dataset", "command", "hardware", "duration", "license")
     lines = ["[fake]", 'file = "a.safetensors"', f'sha256 = "{"0" * 64}"', "seed = 0", "images_seen = 1"]
     (tmp_path / "cards.toml").write_text("\n".join([*lines, *(f'{key} = "x"' for key in keys), "quality = {}"]))
     shelf = CardIndex(tmp_path, "segmenter")
