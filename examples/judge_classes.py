@@ -2,8 +2,8 @@
 
     python examples/judge_classes.py cgan-digits32 --data DATA/mnist10k --hold-out 0.5 --out judged.json
 
-The pictures are split as for the generator's training: one part it learned from, one it never saw. Of the unseen part a
-fifth is never trained on here either. Four figures, each with Wilson's 95% interval:
+The pictures are split as for the generator's training: one part it learned from, one it never saw (or `--unseen`). Of
+the unseen part a fifth is never trained on here either. Four figures, each with Wilson's 95% interval:
 
 - *samples*: how often a judge, trained on unseen pictures, names the class that a sample was made for;
 - *real*: how often it is right on the fifth, which is the ceiling; chance is the floor;
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 import generators
 from gandissect.core import from_uint8, load_pictures, make_rng, resolve_device
+from gandissect.core.pictures import pick_evenly
 from gandissect.core.protocols import PictureSource, as_classed
 from gandissect.fidelity import (
     ClassAccuracy,
@@ -42,7 +43,7 @@ from gandissect.fidelity import (
 )
 from gandissect.storage import write_json
 from generators import ConditionalGenerator
-from segmenters.datasets import open_pictures
+from segmenters.datasets import open_pictures, open_source
 
 BATCH = 128
 SHIFT = 2
@@ -57,6 +58,7 @@ class Options:
         generator: Bundled name, file or training folder of the generator.
         data: Pictures that the generator was trained on, with classes, as for gandissect train generator.
         hold_out: Share that was held out from its training.
+        unseen: Pictures that it never saw, in place of those that were held out; of scenes, those for evaluation.
         num_samples: Number of samples to judge.
         steps: Training steps of each classifier, of 128 pictures.
         seed: Seed of samples and classifiers.
@@ -67,6 +69,7 @@ class Options:
     generator: tyro.conf.Positional[str]
     data: tuple[str, ...]
     hold_out: float = 0.5
+    unseen: str | None = None
     num_samples: int = 5_000
     steps: int = 1_500
     seed: int = 0
@@ -123,11 +126,21 @@ def train_classifier(examples: Examples, num_classes: int, options: Options, str
     return lambda images: network(images.to(device))
 
 
-def read_examples(source: PictureSource) -> Examples:
-    """Return all pictures of a source that has classes."""
+def read_examples(source: PictureSource, limit: int | None = None) -> Examples:
+    """Return the pictures of a source that has classes: all of them, or evenly spaced ones up to a limit."""
     if (classed := as_classed(source)) is None:
         raise ValueError(f"{source.name} has no classes")
-    return Examples(from_uint8(load_pictures(source, len(source))), classed.class_indices)
+    count = len(source) if limit is None else limit
+    return Examples(from_uint8(load_pictures(source, count)), classed.class_indices[list(pick_evenly(source, count))])
+
+
+def open_sides(options: Options, size: int) -> tuple[PictureSource, PictureSource]:
+    """Return the pictures that the generator learned from, and those that it never saw."""
+    learned, held_out = open_pictures(options.data, size, options.hold_out)
+    unseen = held_out if options.unseen is None else open_source(options.unseen, size, held_out=True)
+    if unseen is None:
+        raise ValueError("no pictures are held out; set --hold-out or --unseen")
+    return learned, unseen
 
 
 @torch.no_grad()
@@ -148,11 +161,7 @@ def measure(judge: Judge, examples: Examples, classes: tuple[str, ...]) -> Class
 def judge_generator(options: Options) -> dict[str, ClassAccuracy] | dict[str, ModeCoverage]:
     """Return the figures by name."""
     generator = generators.load(options.generator, options.device)
-    learned, unseen = (
-        read_examples(source)
-        for source in open_pictures(options.data, generator.image_size[0], options.hold_out)
-        if source
-    )
+    learned, unseen = map(read_examples, open_sides(options, generator.image_size[0]))
     count = int(unseen.classes.max()) + 1
     fifth = torch.arange(len(unseen.images)) % 5 == 0
     judge, real = train_classifier(unseen.pick(~fifth), count, options, "judge"), unseen.pick(fifth)
