@@ -28,8 +28,7 @@ from gandissect.core import from_uint8
 from gandissect.core.protocols import PictureSource, Segmenter, as_classed
 from gandissect.fidelity import Masks, PairOverlap, measure_pairs, overlap
 from gandissect.storage import write_json
-from segmenters.datasets import open_pictures
-from segmenters.datasets.domains import find_edges
+from segmenters.datasets import find_edges, open_pictures
 
 BATCH = 64
 

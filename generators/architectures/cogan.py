@@ -111,9 +111,15 @@ class PerDomain(nn.Module):
             domains: Index of each row's domain.
         """
         rows = [(domains == index).nonzero().flatten() for index in range(len(self.domains))]
-        parts = [module(x[own]) for module, own in zip(self.domains, rows, strict=True) if len(own)]
+        pairs = zip(self.domains, rows, strict=True)
+        parts = [module(x[own]) for module, own in pairs if len(own) or _runs_empty(module)]
         outputs: Tensor = torch.cat(parts)[torch.cat(rows).argsort()]
         return outputs
+
+
+def _runs_empty(module: nn.Module) -> bool:
+    """Return whether a module runs without rows: not in training, unless its norms wait for other processes."""
+    return not module.training or any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
 
 
 class CoGANDiscriminator(nn.Module):

@@ -1,6 +1,7 @@
 from .by_class import LabeledByClass as LabeledByClass
 from .combining import pick_classes as pick_classes
 from .decoding import read_image as read_image
+from .domains import find_edges as find_edges
 from .folders import list_pictures as list_pictures
 from .idx import IdxPictures as IdxPictures
 from .open import (

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
 from tiny_gans import enliven, tiny, tiny_task
 from torch import Tensor, nn
 
@@ -94,6 +95,43 @@ def test_a_domain_with_one_row_or_none_trains() -> None:
     for indices in ([0, 0, 0, 1], [2, 2], [1]):
         images = G(G.sample_z(len(indices), classes=torch.tensor(indices)))
         assert images.isfinite().all()
+
+
+def test_no_rows_make_no_images() -> None:
+    G = _make()
+    assert G(G.sample_z(0)).shape == (0, 3, 32, 32)
+
+
+def test_a_norm_that_waits_for_other_processes_runs_without_rows() -> None:
+    class Waits(nn.SyncBatchNorm):
+        """Counts how often it is asked."""
+
+        asked = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.asked += 1
+            return x
+
+    waiting, plain = PerDomain(Waits(3), 2).train(), PerDomain(nn.BatchNorm2d(3), 2).train()
+    x, domains = torch.randn(4, 3, 2, 2), torch.zeros(4, dtype=torch.int64)
+    assert torch.equal(waiting(x, domains), x)
+    plain(x, domains)
+    assert [norm.asked for norm in waiting.domains] == [1, 1]
+    assert [int(norm.num_batches_tracked) for norm in plain.domains] == [1, 0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=12))
+def test_each_row_passes_through_the_module_of_its_domain(domains: list[int]) -> None:
+    stage = PerDomain(nn.Conv2d(2, 3, 1), 3)
+    for index, module in enumerate(stage.domains):
+        nn.init.constant_(module.weight, index + 1.0)
+        nn.init.constant_(module.bias, -index)
+    x = torch.randn(len(domains), 2, 4, 4)
+    found = stage(x, torch.tensor(domains))
+    for row, index in enumerate(domains):
+        expected = (index + 1) * x[row].sum(0, keepdim=True).expand(3, -1, -1) - index
+        assert torch.allclose(found[row], expected, atol=1e-5)
 
 
 def test_domains_begin_alike_and_share_one_storage_where_they_share() -> None:
