@@ -23,8 +23,8 @@ from torch.nn import functional
 
 from gandissect.core.defaults import float32_factories
 
+from .attentive import AttentiveGenerator
 from .blocks import double, spread_channels, units_of
-from .conditional import ConditionalGenerator
 from .generator_base import Latent
 from .resnet import Attention
 from .sagan import ATTENTIVE, Halving
@@ -34,7 +34,7 @@ Conditions: TypeAlias = tuple[Float[Tensor, "batch condition"], ...]
 """What each block after the first layer is given: the embedding of the class, then the block's part of the noise."""
 
 
-class BigGAN(ConditionalGenerator):
+class BigGAN(AttentiveGenerator):
     """The generator of a BigGAN, without the spectral norm that it is trained with.
 
     Args:
@@ -86,6 +86,7 @@ class BigGAN(ConditionalGenerator):
         for index, (before, after) in enumerate(pairwise(units), start=2):
             block = BigGANBlock(before, after, embedding_dim + length, index in attention)
             self.add_module(f"layer{index}", block)
+        self.attentive_layer = f"layer{min(attention)}" if attention else ""
         image = nn.Conv2d(units[-1], 3, 3, padding=1)
         self.output = nn.Sequential(nn.BatchNorm2d(units[-1]), nn.ReLU(), image, nn.Tanh())
         if not self.embedding.is_meta:
@@ -112,8 +113,12 @@ class BigGAN(ConditionalGenerator):
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of a stage for the output of the previous one."""
         name, module = self._stages[index]
-        output: Tensor = module(x) if name in {"layer1", "output"} else module(x, context[index - 1])
+        output: Tensor = module(x) if name in {"layer1", "output"} else module(x, self.condition_of(context, index))
         return output
+
+    def condition_of(self, context: Conditions, position: int) -> Float[Tensor, "batch condition"]:
+        """Return what the block at a position, counted from 0 at the first layer, is given."""
+        return context[position - 1]
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the first linear maps of a row, ``[output, z_dim]``, which ignore the class.
@@ -185,10 +190,17 @@ class BigGANBlock(nn.Module):
         self, x: Float[Tensor, "batch before _ _"], condition: Float[Tensor, "batch condition"]
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the sum of both branches, with self-attention if the block has it."""
+        output: Tensor = self.attention(self.add_branches(x, condition))
+        return output
+
+    def add_branches(
+        self, x: Float[Tensor, "batch before _ _"], condition: Float[Tensor, "batch condition"]
+    ) -> Float[Tensor, "batch unit h w"]:
+        """Return the sum of both branches, before self-attention."""
         residual = self.conv1(double(self.norm1(x, condition).relu()))
         residual = self.conv2(self.norm2(residual, condition).relu())
-        output: Tensor = self.attention(residual + double(self.skip(x)))  # doubling first would be the same
-        return output
+        total: Tensor = residual + double(self.skip(x))  # a 1 x 1 convolution of the doubled grid is the same
+        return total
 
 
 class BigGANDiscriminator(nn.Module):

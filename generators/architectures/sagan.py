@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
 
 import torch
 from jaxtyping import Float, Int64
@@ -22,10 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gandissect.core.defaults import float32_factories
-from gandissect.core.ranges import Range, check_number
 
+from .attentive import AttentiveGenerator
 from .blocks import depth_of, double, spread_channels, units_of
-from .conditional import ConditionalGenerator
 from .generator_base import Latent
 from .resnet import Attention
 from .spectral_norm import NORMALIZED, normalize_spectrally
@@ -34,7 +32,7 @@ ATTENTIVE = 32
 """Grid whose layer ends with self-attention (Zhang et al. 2019, Table 1)."""
 
 
-class SAGAN(ConditionalGenerator):
+class SAGAN(AttentiveGenerator):
     """The generator of a SAGAN, without the spectral norm that it is trained with.
 
     Args:
@@ -95,31 +93,6 @@ class SAGAN(ConditionalGenerator):
         """Return the matrix of the first linear map of a row, ``[units * 4 * 4, z_dim]``, which ignores the class."""
         weight = self.find_part("layer1", "1", nn.Linear).weight.detach()
         return (functional.pad(weight, (0, len(self.classes))),)
-
-    def attention_map(self, z: Latent, row: int, column: int) -> Float[Tensor, "batch key_h key_w"]:
-        """Return where a cell of the attentive layer's grid looks.
-
-        Args:
-            z: Rows, float32 ``[batch, z_dim]``.
-            row: Row of the cell in the grid of ``layers[attentive_layer]``, from 0.
-            column: Column of the cell, from 0.
-
-        Returns:
-            float32 ``[batch, h / 2, w / 2]``, the share of each cell of a grid of half the height and width in the
-                mean that is added to the cell; the shares of an image sum to 1.
-
-        Raises:
-            ValueError: If the cell is outside the grid, or ``z`` has another shape.
-        """
-        grid = self.layers[self.attentive_layer]
-        for name, value, count in (("row", row, grid.height), ("column", column, grid.width)):
-            check_number(name, value, Range(0, count - 1, whole=True))
-        latent, block = self._prepare_z(z), cast(ConditionalDoubling, self.find_stage(self.attentive_layer))
-        context = self.context(latent)
-        x = self.run(self.input(latent), context, 0, self._position(self.attentive_layer))
-        attention = self.find_part(self.attentive_layer, "attention", Attention)
-        shares = attention.shares(block.add_branches(x, context))[:, row * grid.width + column]
-        return shares.reshape(-1, grid.height // 2, grid.width // 2)
 
 
 class ConditionalBatchNorm(nn.Module):

@@ -108,6 +108,21 @@ def test_a_mixture_of_classes_has_the_mixed_embedding() -> None:
     torch.testing.assert_close(G(mixed), H(H.sample_z(2, seed=1, classes=0)))
 
 
+def test_the_attention_map_is_the_softmax_over_the_keys() -> None:
+    G = _make(attention=[3])
+    classes = torch.tensor([2, 0])
+    z = G.sample_z(2, seed=1, classes=classes)
+    condition = torch.cat([G.embedding[classes], z[:, 5:7]], dim=1)  # parts of 3, 2, 2 and 2
+    x = _block_by_hand(G, "layer3", G.head(z, "layer2"), condition)
+    attention = G.find_stage("layer3").attention
+    keys = functional.max_pool2d(attention.key(x), 2).flatten(2)
+    expected = (attention.query(x)[:, :, 3, 5][:, None] @ keys).softmax(2).view(2, 8, 8)
+    torch.testing.assert_close(G.attention_map(z, 3, 5), expected, rtol=1e-3, atol=1e-5)
+    assert _make(attention=[4, 3]).attentive_layer == "layer3"
+    with pytest.raises(ValueError, match="biggan has no layer with self-attention; train or import one that has"):
+        _make().attention_map(z, 0, 0)
+
+
 def test_the_latent_maps_are_the_derivatives_of_the_first_grid_and_of_the_gains_and_offsets() -> None:
     G = _make(11)
     (matrix,) = G.latent_maps()
