@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
@@ -58,6 +58,7 @@ class Options:
         generator: Bundled name, file or training folder of the generator.
         data: Pictures that the generator was trained on, with classes, as for gandissect train generator.
         hold_out: Share that was held out from its training.
+        judge_on: Pictures that the judge learns from: unseen by the generator, or learned by it.
         unseen: Pictures that it never saw, in place of those that were held out; of scenes, those for evaluation.
         num_samples: Number of samples to judge.
         steps: Training steps of each classifier, of 128 pictures.
@@ -69,6 +70,7 @@ class Options:
     generator: tyro.conf.Positional[str]
     data: tuple[str, ...]
     hold_out: float = 0.5
+    judge_on: Literal["unseen", "learned"] = "unseen"
     unseen: str | None = None
     num_samples: int = 5_000
     steps: int = 1_500
@@ -163,8 +165,9 @@ def judge_generator(options: Options) -> dict[str, ClassAccuracy] | dict[str, Mo
     generator = generators.load(options.generator, options.device)
     learned, unseen = map(read_examples, open_sides(options, generator.image_size[0]))
     count = int(unseen.classes.max()) + 1
-    fifth = torch.arange(len(unseen.images)) % 5 == 0
-    judge, real = train_classifier(unseen.pick(~fifth), count, options, "judge"), unseen.pick(fifth)
+    tested = torch.arange(len(unseen.images)) % (5 if options.judge_on == "unseen" else 1) == 0
+    material = unseen.pick(~tested) if options.judge_on == "unseen" else learned
+    judge, real = train_classifier(material, count, options, "judge"), unseen.pick(tested)
     if not isinstance(generator, ConditionalGenerator):
         coverage = measure_stacked_modes(generator, judge, options.num_samples, options.seed, stacked=1)
         return {"samples": coverage, "real": count_stacked_modes(real.images.split(BATCH), judge, stacked=1)}
