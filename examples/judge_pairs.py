@@ -5,7 +5,7 @@
 
 With a segmenter, both images are labeled, and the IoU of the labels is averaged over the concepts that are in either.
 Without one, the edges of the first image are compared with the second image, where both are lighter than middle gray.
-Each figure is a mean over pairs with its 95% interval, beside its floor, images that are not of the same pair:
+Each figure is a mean over pairs with its 95% interval, beside chance, the IoU of images that are not a pair:
 
 - *samples*: images of the same noise;
 - *real*: held-out pictures of the same index, which is the ceiling.
@@ -111,7 +111,7 @@ def judge_pairs(options: Options) -> dict[str, PairOverlap]:
 
 def describe(found: PairOverlap) -> dict[str, Any]:
     """Return a figure as JSON values."""
-    return {"iou": found.mean, "interval": found.interval, "floor": found.floor, "num_pairs": len(found.pairs)}
+    return {"iou": found.mean, "interval": found.interval, "chance": found.chance, "num_pairs": len(found.pairs)}
 
 
 def main(options: Options) -> None:

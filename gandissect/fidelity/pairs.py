@@ -1,7 +1,6 @@
 """Whether images of the same noise in two domains show the same things.
 
-The masks of both images of a pair are compared by their IoU. Images of different noise are the floor; real pairs, where
-there are some, the ceiling.
+The masks of both images of a pair are compared by their IoU. Chance is the IoU of images of different noise.
 
 Source: Liu and Tuzel 2016, arXiv 1606.07536, Sec. 4 (images of one domain, transformed, against those of the other).
 """
@@ -50,13 +49,13 @@ class PairOverlap(Displayed):
         return self.mean - reach, self.mean + reach
 
     @property
-    def floor(self) -> float:
+    def chance(self) -> float:
         """Mean IoU of images that are not of the same pair."""
         return float(self.others.mean())
 
     def _summarize(self) -> str:
         low, high = self.interval
-        return f"IoU {self.mean:.4f} ({low:.4f} to {high:.4f}), others {self.floor:.4f}, n={len(self.pairs)}"
+        return f"IoU {self.mean:.4f} ({low:.4f} to {high:.4f}), chance {self.chance:.4f}, n={len(self.pairs)}"
 
 
 def overlap(first: Tensor, second: Tensor) -> Float64[Tensor, " batch"]:

@@ -2,9 +2,9 @@
 
 ``noise -> layer1 [c, 4, 4] -> layer2 [c/2, 8, 8] -> ... -> output [3, size, size]``
 
-All domains share the layers but the last; each domain has its own last layer and output. The same noise in all domains
-makes corresponding images. The domain is the class of a row. The discriminator has a first layer per domain, and shares
-all others.
+All domains share the first layers; each domain has its own last layers, if any, and its own output. The same noise in
+all domains makes corresponding images. The domain is the class of a row. The discriminator has a first layer per
+domain, and shares all others.
 
 Source: Liu and Tuzel 2016, arXiv 1606.07536, Sec. 3; Radford et al. 2016, arXiv 1511.06434 (the layers).
 """
@@ -26,15 +26,12 @@ from .conditional import ConditionalGenerator
 from .dcgan import DCGANDiscriminator, first_map, make_stages
 from .generator_base import Latent
 
-NUM_OWN = 2
-"""Number of stages that each domain has of its own: the last layer, of half the image's height, and the output."""
-
 
 class CoGAN(ConditionalGenerator):
     """The generators of a CoGAN, one for each domain, as one whose classes are the domains.
 
-    ``G.of_classes(domain)`` is the generator of one domain. The last layer has the same name and size in all domains,
-    but its units are not the same: dissect one domain at a time.
+    ``G.of_classes(domain)`` is the generator of one domain. A layer of a domain's own has the same name and size in all
+    domains, but its units are not the same: dissect one domain at a time.
 
     Args:
         size: Height and width of an image: 16, 32, 64, 128 or 256.
@@ -42,6 +39,7 @@ class CoGAN(ConditionalGenerator):
         noise_dim: Length of the noise.
         classes: Names of the domains.
         gray: Make one channel and repeat it.
+        own_layers: Number of last layers that each domain has of its own, besides the output; fewer than there are.
         drawn: Names of the domains that `sample_z` draws from; all by default.
 
     Raises:
@@ -60,12 +58,16 @@ class CoGAN(ConditionalGenerator):
         noise_dim: int = 128,
         classes: Sequence[str] = ("0", "1"),
         gray: bool = False,
+        own_layers: int = 1,
         drawn: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(noise_dim, classes, drawn, {"size": size, "width": width, "gray": gray})
+        settings = {"size": size, "width": width, "gray": gray, "own_layers": own_layers}
+        super().__init__(noise_dim, classes, drawn, settings)
         stages = make_stages(noise_dim, size, width, 1 if gray else 3)
+        check_own_layers(size, own_layers)
+        self.num_shared = len(stages) - 1 - own_layers
         for index, (name, stage) in enumerate(stages.items()):
-            self.add_module(name, stage if index < len(stages) - NUM_OWN else PerDomain(stage, len(self.classes)))
+            self.add_module(name, stage if index < self.num_shared else PerDomain(stage, len(self.classes)))
 
     def input(self, z: Latent) -> Float[Tensor, "batch noise 1 1"]:
         """Return the noise of rows ``[batch, z_dim]``."""
@@ -79,14 +81,28 @@ class CoGAN(ConditionalGenerator):
         self, index: int, x: Float[Tensor, "batch before _ _"], context: Int64[Tensor, " batch"]
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of a stage for the output of the previous one."""
-        stages = self._stages
-        shared = index < len(stages) - NUM_OWN
-        output: Tensor = stages[index][1](x) if shared else stages[index][1](x, context)
+        module = self._stages[index][1]
+        output: Tensor = module(x) if index < self.num_shared else module(x, context)
         return output
 
     def latent_maps(self) -> tuple[Float[Tensor, "output z"]]:
         """Return the matrix of the first linear map of a row, ``[units * 4 * 4, z_dim]``, which ignores the domain."""
         return (functional.pad(first_map(self), (0, len(self.classes))),)
+
+
+def check_own_layers(size: int, own_layers: int) -> None:
+    """Check that domains share a layer at least.
+
+    Args:
+        size: Height and width of an image.
+        own_layers: Number of last layers that each domain has of its own.
+
+    Raises:
+        ValueError: If they are not fewer than the layers of a DCGAN of this size.
+    """
+    most = size.bit_length() - 4
+    if not 0 <= own_layers <= most:
+        raise ValueError(f"own_layers (--own-layers) must be 0 to {most} for {size} px; got {own_layers}")
 
 
 class PerDomain(nn.Module):

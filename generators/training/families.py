@@ -95,7 +95,8 @@ def _cgan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.M
 
 
 def _cogan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
-    return CoGAN(settings.resolution, settings.width, settings.z_dim, classes, settings.gray)
+    sizes = (settings.resolution, settings.width, settings.z_dim)
+    return CoGAN(*sizes, classes, settings.gray, settings.own_layers)
 
 
 def _cogan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:

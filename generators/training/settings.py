@@ -10,6 +10,7 @@ from gandissect.core.lookup import check_choice, lookup
 from gandissect.core.ranges import POSITIVE, Range, check_settings
 
 from ..architectures.blocks import SIZES
+from ..architectures.cogan import check_own_layers
 from ..architectures.dcgan import SIZES as DCGAN_SIZES
 from ..architectures.mlp import SIZES as MLP_SIZES
 from ..architectures.stylegan import MAX_DEPTH
@@ -155,6 +156,7 @@ class GANSettings(TrainingSettings):
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
         gray: Generate and judge gray images, in the architectures gan, cgan and cogan.
+        own_layers: Last layers that each domain has of its own, besides the output, in the architecture cogan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
         loss: Loss of both networks: logistic (non-saturating), minimax, least-squares, hinge, wasserstein (with clipped
             weights), or wgan-gp (Wasserstein with a gradient penalty).
@@ -196,6 +198,7 @@ class GANSettings(TrainingSettings):
 
     max_width: int = 512
     gray: bool = False
+    own_layers: int = 1
     mapping_depth: int = 8
     loss: Loss = "logistic"
     discriminator_learning_rate: float | None = None
@@ -221,6 +224,7 @@ class GANSettings(TrainingSettings):
 
     RANGES: ClassVar[dict[str, Range]] = TrainingSettings.RANGES | {
         "max_width": Range(1, 8192, whole=True),
+        "own_layers": Range(0, 8, whole=True),
         "mapping_depth": Range(1, MAX_DEPTH, whole=True),
         "discriminator_turns": POSITIVE,
         "clip_weights": Range(0, above=True),
@@ -257,6 +261,8 @@ class GANSettings(TrainingSettings):
                 f"width (--width) must be at most max_width (--max-width); got width {self.width}, max_width "
                 f"{self.max_width}"
             )
+        if self.architecture == "cogan":
+            check_own_layers(self.resolution, self.own_layers)
         self._check_growth()
         self._check_techniques()
 

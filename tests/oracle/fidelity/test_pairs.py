@@ -61,7 +61,7 @@ def test_images_of_the_same_noise_that_agree_have_iou_1_and_others_that_of_chanc
     measured = measure_pairs(_make(0), ("still", "moved"), (_lit, _lit), 400, seed=1, progress=False)
     assert measured.pairs.tolist() == [1.0] * 400
     assert measured.interval == (1.0, 1.0)
-    assert measured.floor == pytest.approx(1 / 3, abs=0.03)  # both of 16 columns lit by half: 1/4 over 3/4
+    assert measured.chance == pytest.approx(1 / 3, abs=0.03)  # both of 16 columns lit by half: 1/4 over 3/4
 
 
 def test_images_that_agree_in_part_have_that_iou() -> None:
@@ -74,9 +74,9 @@ def test_images_that_agree_in_part_have_that_iou() -> None:
     assert torch.allclose(measured.pairs, expected)
 
 
-def test_pairs_with_nothing_in_common_are_at_the_floor() -> None:
+def test_pairs_with_nothing_in_common_are_below_chance() -> None:
     measured = measure_pairs(_make(16), ("still", "moved"), (_lit, _lit), 400, progress=False)
-    assert measured.mean == 0.0 < measured.floor
+    assert measured.mean == 0.0 < measured.chance
 
 
 def test_the_domains_may_be_named_in_either_order_and_each_has_its_masks() -> None:
@@ -103,10 +103,10 @@ def test_it_does_not_depend_on_the_size_of_batches() -> None:
 def test_the_interval_is_students() -> None:
     measured = PairOverlap(torch.tensor([0.2, 0.4, 0.9]).double(), torch.tensor([0.1, 0.1, 0.4]).double())
     assert measured.mean == pytest.approx(0.5)
-    assert measured.floor == pytest.approx(0.2)
+    assert measured.chance == pytest.approx(0.2)
     reach = 4.302653 * (0.13 / 3) ** 0.5  # t of 2 degrees; the variance is 0.13
     assert measured.interval == pytest.approx((0.5 - reach, 0.5 + reach), rel=1e-5)
-    assert repr(measured).startswith("PairOverlap(IoU 0.5000 (-0.3957 to 1.3957), others 0.2000, n=3")
+    assert repr(measured).startswith("PairOverlap(IoU 0.5000 (-0.3957 to 1.3957), chance 0.2000, n=3")
 
 
 def test_what_cannot_be_measured_says_why() -> None:

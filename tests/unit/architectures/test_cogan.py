@@ -49,12 +49,22 @@ def test_each_domain_is_a_dcgan_of_the_shared_layers_and_its_own(gray: bool) -> 
         assert torch.equal(G.of_classes(name)(G.of_classes(name).sample_z(5, seed=1)), expected)
 
 
-@pytest.mark.parametrize("size", [16, 32, 64])
-def test_the_last_layer_and_the_output_are_a_domains_own(size: int) -> None:
-    G = _make(size)
+@pytest.mark.parametrize(("size", "own_layers"), [(16, 0), (16, 1), (32, 1), (64, 0), (64, 2), (64, 3)])
+def test_the_last_layers_and_the_output_are_a_domains_own(size: int, own_layers: int) -> None:
+    G = CoGAN(size, 4, 6, NAMES, own_layers=own_layers).eval()
     own = [name for name, child in G.named_children() if isinstance(child, PerDomain)]
-    assert own == [list(G.layers)[-1], "output"]
+    assert own == [*list(G.layers)[len(G.layers) - own_layers :], "output"]
     assert G.layers == DCGAN(size, 4, 6).layers
+    assert G(_rows(G)).shape == (7, 3, size, size)
+    copy = CoGAN(**G.settings).eval()
+    copy.load_state_dict(G.state_dict())
+    assert torch.equal(copy(_rows(G)), G(_rows(G)))
+
+
+@pytest.mark.parametrize(("size", "own_layers"), [(16, 2), (64, 4), (64, -1)])
+def test_at_least_one_layer_is_shared(size: int, own_layers: int) -> None:
+    with pytest.raises(ValueError, match=rf"own_layers \(--own-layers\) must be 0 to .* got {own_layers}"):
+        CoGAN(size, 4, 6, NAMES, own_layers=own_layers)
 
 
 def test_the_same_noise_has_the_same_shared_activations_and_other_images() -> None:

@@ -67,7 +67,7 @@ GENERATORS = {
     "cgan16": lambda: _seeded(lambda: ConditionalDCGAN(16, 4, 6, ["cat", "dog", "owl"])),
     "cgan32 gray": lambda: _seeded(lambda: ConditionalDCGAN(32, 4, 6, ["cat", "dog"], gray=True, drawn=["dog"])),
     "cogan16": lambda: _seeded(lambda: CoGAN(16, 4, 6, ["noon", "dusk", "mist"])),
-    "cogan32 gray": lambda: _seeded(lambda: CoGAN(32, 4, 6, ["digits", "edges"], gray=True, drawn=["edges"])),
+    "cogan32 gray": lambda: _seeded(lambda: CoGAN(32, 4, 6, ["digits", "edges"], True, 0, ["edges"])),
     "dcgan16": lambda: _seeded(lambda: DCGAN(size=16, width=4, z_dim=6)),
     "dcgan64": lambda: _seeded(lambda: DCGAN(size=64, width=4, z_dim=6)),
     "decoder16": lambda: _seeded(lambda: Decoder(size=16, width=4, z_dim=6)),

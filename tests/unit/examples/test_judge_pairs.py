@@ -46,7 +46,7 @@ def test_edges_of_real_pictures_and_their_pairs_overlap_entirely(example: Module
     source = _open(["plain=scenes:70@dusk", "edges=edges:scenes:70@dusk"])
     found = example.compare_real(source, (example.edge_masks, example.light_masks), 70, torch.device("cpu"))
     assert found.pairs.tolist() == [1.0] * 70
-    assert found.floor < 0.9
+    assert found.chance < 0.9
 
 
 def test_each_first_picture_is_compared_with_the_second_of_its_pair_and_of_the_next(example: ModuleType) -> None:
