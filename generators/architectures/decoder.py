@@ -7,7 +7,7 @@ learns from, and those of samples, from the prior. Group norm treats each image 
 
 A row is standard normal. The latent vector is normal with the prior's mean and covariance.
 
-Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3 (the convolutions); arXiv 1803.08494 (group normalization).
+Source: Radford et al. 2016, arXiv 1511.06434, Sec. 3 (the convolutions); Wu and He 2018, arXiv 1803.08494 (group norm).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Decoder(DCGAN):
     Raises:
         ValueError: If a number is out of range.
 
-    Source: arXiv 1803.08494, Sec. 3.1.
+    Source: Wu and He 2018, arXiv 1803.08494, Sec. 3.1.
     """
 
     architecture = "decoder"
