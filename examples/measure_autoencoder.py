@@ -5,13 +5,14 @@
 On held-out pictures: the evidence lower bound, its divergence, the active units, and the mean squared error of
 reconstructions, beside that of the mean picture for every picture, which is the floor; the ceiling is 0.
 
-The Fréchet distance, precision and recall of four sets of images separate two causes of bad samples, blur and a prior
+The Fréchet distance, precision and recall of five sets of images separate two causes of bad samples, blur and a prior
 that pictures do not follow:
 
 - *prior*: rows from N(0, 1), which are the generator's samples;
 - *standard*: latent vectors from N(0, 1), as if no prior had been fitted;
 - *posterior*: latent vectors of training pictures, drawn from their posteriors;
-- *reconstructed*: the most probable latent vectors of training pictures.
+- *reconstructed*: the most probable latent vectors of training pictures;
+- *blurred*: training pictures that are blurred until their mean squared error is that of the reconstructions.
 
 Source: Ghosh et al. 2020, arXiv 1903.12436; Dai and Wipf 2019, arXiv 1903.05789, Sec. 5.
 """
@@ -25,11 +26,12 @@ from pathlib import Path
 import torch
 import tyro
 from torch import Tensor
+from torch.nn import functional
 
 import generators
 import segmenters
 from gandissect import Yardstick
-from gandissect.core import load_pictures, make_rng
+from gandissect.core import from_uint8, load_pictures, make_rng
 from gandissect.fidelity.results import SetScores
 from generators import LayeredGenerator
 from generators.training.measured import NUM_MEASURED, encode_pictures, measure_autoencoder
@@ -79,7 +81,8 @@ def measure(options: Options) -> dict[str, float | dict[str, float]]:
         "reconstructed": posterior.mean,
     }
     rows = {"prior": noise, **{name: encoder.prior.to_rows(z) for name, z in latents.items()}}
-    scores = {name: score(generator, yardstick, z) for name, z in rows.items()}
+    scores = {name: score(yardstick, generate(generator, z)) for name, z in rows.items()}
+    scores["blurred"] = score(yardstick, blur_to(from_uint8(learned), own.reconstruction_mse))
     return {
         **own.figures,
         **{name: describe(value) for name, value in scores.items()},
@@ -87,10 +90,33 @@ def measure(options: Options) -> dict[str, float | dict[str, float]]:
 
 
 @torch.inference_mode()
-def score(generator: LayeredGenerator, yardstick: Yardstick, z: Tensor) -> SetScores:
-    """Return the scores of the images of rows."""
-    images = torch.cat([generator(part.to(generator.device)) for part in torch.split(z, BATCH)])
+def generate(generator: LayeredGenerator, rows: Tensor) -> Tensor:
+    """Return the images of rows."""
+    return torch.cat([generator(part.to(generator.device)) for part in torch.split(rows, BATCH)])
+
+
+def score(yardstick: Yardstick, images: Tensor) -> SetScores:
+    """Return the scores of images."""
     return yardstick.compare(yardstick.extract_features(images.clamp(-1, 1)))
+
+
+def blur_to(images: Tensor, error: float) -> Tensor:
+    """Return images under the Gaussian blur that gives a mean squared error, found by bisection."""
+    low, high = 0.1, images.shape[-1] / 4
+    for _ in range(10):
+        sigma = (low + high) / 2
+        blurred = blur(images, sigma)
+        low, high = (low, sigma) if (blurred - images).square().mean() > error else (sigma, high)
+    return blurred
+
+
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Return images under a Gaussian blur, along columns and then along rows."""
+    radius = images.shape[-1] // 2 - 1
+    kernel = (torch.arange(-radius, radius + 1, device=images.device) / sigma).square().div(-2).exp()
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    padded = functional.pad(images, [radius] * 4, "reflect")
+    return functional.conv2d(functional.conv2d(padded, kernel, groups=3), kernel.mT, groups=3)
 
 
 def describe(scores: SetScores) -> dict[str, float]:

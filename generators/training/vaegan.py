@@ -9,7 +9,11 @@ A step has three turns, each of which updates one network by its own terms only:
 with the features' likelihood L, the adversarial losses D and A, and ``g = likelihood_weight``. There are two kinds of
 generated images, reconstructions and samples. Each has half the weight of the real ones.
 
-Source: Larsen et al. 2016, arXiv 1512.09300, Algorithm 1; A is the non-saturating loss.
+A discriminator that wins too clearly waits for the decoder: it skips its update while its loss on real or on generated
+images is below ``min_discriminator_loss``.
+
+Source: Larsen et al. 2016, arXiv 1512.09300, Algorithm 1; A is the non-saturating loss. The discriminator waits in the
+code of its authors, not in the paper.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from ..architectures.vaegan import Judgment
 from .losses import logistic_discriminator, logistic_generator
@@ -44,6 +49,7 @@ class VAEGANTask(VariationalTask[VAEGANSettings]):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._last_batch: tuple[int, Tensor] | None = None
+        self._waits = False
         super().__init__(*arguments, **options)
 
     def make_turns(self) -> Sequence[Turn]:
@@ -84,12 +90,21 @@ class VAEGANTask(VariationalTask[VAEGANSettings]):
         network = self.connected["discriminator"]
         real, *fake = (self._judge(batch, network).logits for batch in (images, reconstructed, sampled))
         loss = sum((logistic_discriminator(real, logits) for logits in fake), start=real.new_zeros(())) / 4
+        losses = {"real": softplus(-real).mean(), "generated": softplus(torch.cat(fake)).mean()}
+        averages = self.processes.average(losses)
+        self._waits = min(averages.values()) < self.settings.min_discriminator_loss
         return loss, {
+            "discriminator_waits": loss.new_tensor(float(self._waits)),
             "loss_discriminator": loss,
             "logit_real": real.mean(),
             "logit_reconstructed": fake[0].mean(),
             "logit_sampled": fake[1].mean(),
         }
+
+    def descend(self, names: Sequence[str], loss: Float[Tensor, ""]) -> None:
+        """Take a step with some optimizers, unless it is the discriminator's and the discriminator waits."""
+        if not ("discriminator" in names and self._waits):
+            super().descend(names, loss)
 
     def _load(self, number: int) -> Float[Tensor, "batch 3 H W"]:
         """Return the real images of a step, read once for its three turns."""

@@ -349,6 +349,26 @@ def test_the_decoder_weighs_the_likelihood_against_both_kinds_of_generated_image
     torch.testing.assert_close(loss, 0.25 * likelihood + 0.75 * math.log(2) / 2, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("real", "generated", "waits"),
+    [(0.5, -0.5, False), (4.0, -0.5, True), (0.5, -4.0, True), (-4.0, 4.0, False)],
+)
+def test_the_discriminator_waits_while_it_wins_too_clearly(real: float, generated: float, waits: bool) -> None:
+    """Its losses at these logits are softplus(-0.5) = 0.47, softplus(-4) = 0.02 and softplus(4) = 4.02."""
+    task = tiny_task("vaegan", min_discriminator_loss=0.28)
+    judge = _Judge([torch.full((8,), logit, requires_grad=True) for logit in (real, generated, generated)])
+    _replace_discriminator(task, judge)
+    weight = nn.Parameter(torch.ones(()))
+    task.optimizers["discriminator"] = torch.optim.SGD([weight], lr=0.1)
+    loss, figures = task.discriminator_loss(MOMENT)
+    task.descend(("discriminator",), loss * weight)
+    assert (float(figures["discriminator_waits"]), float(weight.detach()) == 1) == (waits, waits)
+    weight.data.fill_(1.0)
+    task.optimizers["encoder"] = torch.optim.SGD([weight], lr=0.1)
+    task.descend(("encoder",), weight * 2)
+    assert float(weight.detach()) != 1, "no other network waits"
+
+
 def test_features_are_those_after_the_third_of_four_convolutions() -> None:
     network = FeatureDiscriminator(64, 4)
     judgment = network(torch.zeros(2, 3, 64, 64))
@@ -374,6 +394,7 @@ def test_a_step_of_a_vaegan_reads_its_pictures_once() -> None:
         ("warm_up_images", -1, "an integer of at least 0"),
         ("first_weight", -1, "a number of at least 0"),
         ("likelihood_weight", 1.5, "a number in [0, 1]"),
+        ("min_discriminator_loss", -0.1, "a number of at least 0"),
         ("width", 0, "an integer in [1, 8192]"),
     ],
 )
