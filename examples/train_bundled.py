@@ -119,11 +119,13 @@ GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
 PLAIN_SCENES = replace(SCENES, more="")
 AUTOENCODER_SNAPSHOTS = "--snapshot-images 50000 --checkpoint-images 10000"
-WATCHED_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
+VAEGAN_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
 
 CPU_MODELS: Mapping[str, Model] = {
     "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 450000 --decay-from 0.6", AUTOENCODER_SNAPSHOTS, chosen=False),
-    "vaegan-scenes64": Model("vaegan", PLAIN_SCENES, "--images 160000 --decay-from 0.6", WATCHED_SNAPSHOTS),
+    "vaegan-scenes64": Model(
+        "vaegan", PLAIN_SCENES, "--images 120000 --decay-from 0.6", VAEGAN_SNAPSHOTS, chosen=False
+    ),
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
     "stylegan-scenes64": Model("stylegan", SCENES, LONG + SLOW_GROWTH, CPU_SNAPSHOTS),

@@ -9,11 +9,12 @@ A step has three turns, each of which updates one network by its own terms only:
 with the features' likelihood L, the adversarial losses D and A, and ``g = likelihood_weight``. There are two kinds of
 generated images, reconstructions and samples. Each has half the weight of the real ones.
 
-A discriminator that wins too clearly waits for the decoder: it skips its update while its loss on real or on generated
-images is below ``min_discriminator_loss``.
+A discriminator that wins too clearly waits for the decoder: it skips its update while its loss is below
+``min_discriminator_loss``.
 
-Source: Larsen et al. 2016, arXiv 1512.09300, Algorithm 1; A is the non-saturating loss. The discriminator waits in the
-code of its authors, not in the paper.
+Source: Larsen et al. 2016, arXiv 1512.09300, Algorithm 1; A is the non-saturating loss. Waiting is in the code of the
+authors, not in the paper. There the loss on either kind of images decides. Here that ended in a discriminator that
+calls every image real and waits forever.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from ..architectures.vaegan import Judgment
 from .losses import logistic_discriminator, logistic_generator
@@ -90,9 +90,7 @@ class VAEGANTask(VariationalTask[VAEGANSettings]):
         network = self.connected["discriminator"]
         real, *fake = (self._judge(batch, network).logits for batch in (images, reconstructed, sampled))
         loss = sum((logistic_discriminator(real, logits) for logits in fake), start=real.new_zeros(())) / 4
-        losses = {"real": softplus(-real).mean(), "generated": softplus(torch.cat(fake)).mean()}
-        averages = self.processes.average(losses)
-        self._waits = min(averages.values()) < self.settings.min_discriminator_loss
+        self._waits = self.processes.average({"loss": loss})["loss"] < self.settings.min_discriminator_loss
         return loss, {
             "discriminator_waits": loss.new_tensor(float(self._waits)),
             "loss_discriminator": loss,

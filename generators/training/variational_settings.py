@@ -90,15 +90,15 @@ class VAEGANSettings(VariationalSettings):
             units.
         likelihood_weight: Weight of the likelihood of the discriminator's features in the decoder's loss; the rest is
             the weight of the adversarial loss.
-        min_discriminator_loss: Loss on real or generated images, in nats, below which the discriminator skips its
-            update; 0 skips none, and log 2, about 0.69, is the loss of a discriminator that sees no difference.
+        min_discriminator_loss: Loss in nats below which the discriminator skips its update; 0 skips none, and log 2 is
+            the loss of a discriminator that sees no difference.
 
     Raises:
         ValueError: If a number is out of range; the message names the setting, its range and its option.
     """
 
     likelihood_weight: float = 3e-3
-    min_discriminator_loss: float = 0.28
+    min_discriminator_loss: float = 0.4
 
     RANGES: ClassVar[dict[str, Range]] = VariationalSettings.RANGES | {
         "likelihood_weight": Range(0, 1),
