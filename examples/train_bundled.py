@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 import tyro
+from bundled_models import CPU_MODELS, GPU_MODELS, TITLES, Model
 
 import generators
 import segmenters
@@ -47,100 +48,11 @@ ROOT = Path(__file__).parents[1]
 MAX_BYTES = 16 * 10**6
 METRICS = "metrics.jsonl"
 SHARES = ("precision", "recall", "density", "coverage", "nearest_ratio")
+SOME_CLASSES = tuple("0123456789")
+"""Classes of a network whose size is estimated, if it has classes."""
 LOGITS = ("logit_learned", "logit_held_out")
 MEASURED = frozenset({"distance", "elbo"})
 """Figures of which a measured snapshot has at least one."""
-TITLES = {"dcgan": "DCGAN", "progan": "ProGAN", "stylegan": "StyleGAN", "vae": "VAE", "vaegan": "VAE-GAN"}
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPictures:
-    """Training pictures of models: arguments of ``--data``, the segmenter that evaluates, and texts for the cards."""
-
-    data: str
-    segmenter: str
-    shows: str
-    dataset: str
-    license: str
-    more: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A bundled model: its architecture, training pictures and training options."""
-
-    architecture: str
-    pictures: TrainingPictures
-    options: str
-    snapshots: str
-    chosen: bool = True
-    """Whether the snapshot nearest to held-out pictures ships; otherwise the last."""
-
-    def arguments(self, name: str) -> str:
-        """Return the arguments of ``gandissect train generator``, with DATA as the folder of the photographs."""
-        pictures = self.pictures
-        segmenter = f"--segmenter {pictures.segmenter} " if self.chosen else ""
-        return (
-            f"{self.architecture} --data {pictures.data} --out runs/{name} {self.options} "
-            f"{segmenter}{self.snapshots}{pictures.more}"
-        )
-
-
-SCENES = TrainingPictures(
-    data="scenes:30000",
-    segmenter="unet-scenes",
-    shows="rendered outdoor scenes",
-    dataset="30,000 rendered scenes of seed 0",
-    license="MIT, like the toolkit: trained on rendered pictures only",
-    more=" --augmentation",  # none, since any number of scenes can be rendered
-)
-STREETS = TrainingPictures(
-    data="DATA/outdoor/buildings DATA/outdoor/street DATA/labelmefacade@train",
-    segmenter="unet-streets",
-    shows="streets and facades",
-    dataset="5,037 photographs: outdoor/buildings and outdoor/street minus 5% held out by a hash of the name "
-    "(Intel image classification set), labelmefacade train",
-    license="research use only: trained on photographs under non-commercial or unclear terms",
-)
-CPU = "--images 200000 --decay-from 0.6"
-LONG = "--images 340000 --decay-from 0.6"
-SLOW_GROWTH = " --hold-images 10000 --fade-images 10000"
-WEAKER = " --augmentation translation"
-FULL = (  # at most 320 units rather than 512, so that the weights fit into 16 MB
-    "--width 128 --max-width 320 --batch-size 64 --images 600000 --hold-images 40000 --fade-images 40000 "
-    "--decay-from 0.8 --learning-rate 0.002"
-)
-LARGE = (
-    "--resolution 128 --width 64 --max-width 320 --images 500000 --hold-images 30000 --fade-images 30000 "
-    "--decay-from 0.8 --r1-gamma 0.4 --learning-rate 0.002"
-)
-LARGE_DCGAN = "--resolution 128 --width 48 --images 1000000 --decay-from 0.7 --resident"
-CPU_SNAPSHOTS = "--snapshot-images 40000 --checkpoint-images 10000"
-GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
-
-PLAIN_SCENES = replace(SCENES, more="")
-AUTOENCODER_SNAPSHOTS = "--snapshot-images 50000 --checkpoint-images 10000"
-VAEGAN_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
-
-CPU_MODELS: Mapping[str, Model] = {
-    "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 450000 --decay-from 0.6", AUTOENCODER_SNAPSHOTS, chosen=False),
-    "vaegan-scenes64": Model(
-        "vaegan", PLAIN_SCENES, "--images 120000 --decay-from 0.6", VAEGAN_SNAPSHOTS, chosen=False
-    ),
-    "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
-    "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
-    "stylegan-scenes64": Model("stylegan", SCENES, LONG + SLOW_GROWTH, CPU_SNAPSHOTS),
-    "stylegan-streets64": Model("stylegan", STREETS, LONG + SLOW_GROWTH + WEAKER, CPU_SNAPSHOTS),
-}
-GPU_MODELS: Mapping[str, Model] = {
-    "progan-scenes64": Model("progan", SCENES, FULL, GPU_SNAPSHOTS),
-    "progan-streets64": Model("progan", STREETS, FULL, GPU_SNAPSHOTS),
-    "stylegan-scenes64": Model("stylegan", SCENES, FULL, GPU_SNAPSHOTS),
-    "stylegan-streets64": Model("stylegan", STREETS, FULL, GPU_SNAPSHOTS),
-    "dcgan-streets128": Model("dcgan", STREETS, LARGE_DCGAN, GPU_SNAPSHOTS),
-    "progan-streets128": Model("progan", STREETS, LARGE, GPU_SNAPSHOTS),
-    "stylegan-streets128": Model("stylegan", STREETS, LARGE, GPU_SNAPSHOTS),
-}
 
 
 @dataclass(frozen=True)
@@ -199,14 +111,13 @@ def bundle(name: str, model: Model, options: Options, root: Path = ROOT) -> None
         run.run()
     check_settings(run)
     snapshot = choose_snapshot(run.out)
-    run = replace(run, segmenter=model.pictures.segmenter)
-    fidelity = measure_fidelity(run, snapshot)
+    fidelity = measure_fidelity(run, snapshot, model.pictures.segmenter)
     weights, cards = root / f"generators/weights/{name}.safetensors", root / "generators/cards.toml"
     check_fits(name, snapshot.path.stat().st_size)
     with atomic_path(weights, overwrite=True) as temporary:
         shutil.copyfile(snapshot.path, temporary)
     sample.Options(str(weights), root / f"docs/{name}.png", overwrite=True, device=run.device).run()
-    entries = {"file": weights.name, "sha256": sha256_file(weights)}
+    entries: dict[str, str | int] = {"file": weights.name, "sha256": sha256_file(weights)}
     entries |= describe_training(name, model, run, snapshot, options.hardware or name_machine(run.device))
     figures = (
         describe_fidelity(fidelity)
@@ -232,8 +143,10 @@ def count_half_precision_bytes(settings: TrainingSettings) -> int:
     """Return the size of the weights of a generator and its encoder, if it has one, in half precision, in bytes."""
     builds = FAMILIES[settings.architecture].networks
     with torch.device("meta"):
-        networks = [builds[name](settings, ()) for name in ("generator", "encoder") if name in builds]
-    return 2 * sum(value.numel() for network in networks for value in network.state_dict().values())
+        networks = [builds[name](settings, SOME_CLASSES) for name in ("generator", "encoder") if name in builds]
+    weights = [value for network in networks for value in network.state_dict().values()]
+    num_weights: int = sum(value.numel() for value in weights)
+    return 2 * num_weights
 
 
 def check_fits(name: str, num_bytes: int) -> None:
@@ -296,8 +209,8 @@ def choose_snapshot(run: Path) -> Snapshot:
     return min(snapshots, key=lambda snapshot: snapshot.distance)
 
 
-def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fidelity:
-    """Measure what ``gandissect fidelity`` reports.
+def measure_fidelity(run: train_generator.Options, snapshot: Snapshot, segmenter: str) -> Fidelity:
+    """Measure what ``gandissect fidelity`` reports with a segmenter.
 
     Raises:
         ValueError: If the snapshot's images are smaller than the run's final resolution.
@@ -308,17 +221,19 @@ def measure_fidelity(run: train_generator.Options, snapshot: Snapshot) -> Fideli
             f"{snapshot.path} must make images of {size} px; got {generator.image_size[0]} px; continue the training"
         )
     train, held_out = open_pictures(run.data, size, run.hold_out)
-    return Yardstick.of(segmenters.load(run.segmenter, run.device), train, held_out).measure(generator)
+    assert held_out is not None
+    return Yardstick.of(segmenters.load(segmenter, run.device), train, held_out).measure(generator)
 
 
 def describe_autoencoder(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
     """Return the entries of a card about an autoencoder on held-out pictures; none for other generators."""
     if not generators.has_encoder(snapshot.path):
         return {}
-    generator, encoder = (load(snapshot.path, run.device) for load in (generators.load, generators.load_encoder))
+    generator, encoder = generators.load(snapshot.path, run.device), generators.load_encoder(snapshot.path, run.device)
     _, held_out = open_pictures(run.data, run.settings.resolution, run.hold_out)
+    assert held_out is not None
     pictures = load_pictures(held_out, NUM_MEASURED)
-    measured = measure_autoencoder(generator, encoder, pictures, run.settings.seed, generator.device)
+    measured = measure_autoencoder(generator, encoder, pictures, run.settings.seed, resolve_device(run.device))
     floor = bound(measured.mean_picture_mse, 0.0, pictures[0].numel()).nats
     figures = measured.figures | {"mean_picture_elbo": floor}
     return {key: round(value, 4) for key, value in figures.items()} | {

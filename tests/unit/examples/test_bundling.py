@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
-import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import bundled_models
 import numpy as np
 import pytest
 import torch
+import train_bundled as script
 import tyro
 from PIL import Image
 
@@ -32,19 +32,10 @@ distance =   1.50   # kept as it is written
 """
 
 
-def _script():
-    spec = importlib.util.spec_from_file_location("train_bundled", ROOT / "examples/train_bundled.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_bundled"] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    return module
-
-
-script = _script()
-NOISE = script.TrainingPictures(
+NOISE = bundled_models.TrainingPictures(
     data="DATA/noise", segmenter="unet-scenes", shows="noise", dataset="40 pictures of noise", license='MIT, "free"'
 )
-TINY = script.Model(
+TINY = bundled_models.Model(
     "progan",
     NOISE,
     "--hold-out 0.4 --resolution 16 --width 4 --max-width 8 --z-dim 6 --batch-size 8 --images 64 "
@@ -169,7 +160,7 @@ def test_a_card_is_not_written_of_a_run_with_other_settings(made) -> None:
 
 
 def test_weights_too_large_to_ship_are_refused_before_they_are_trained(tmp_path: Path) -> None:
-    wide = script.Model("progan", NOISE, "--width 128 --max-width 512", "")
+    wide = bundled_models.Model("progan", NOISE, "--width 128 --max-width 512", "")
     with pytest.raises(ValueError, match=r"wide must take at most 16 MB; got 30\.\d MB; reduce max_width"):
         script.bundle("wide", wide, script.Options(device="cpu"), tmp_path)
     assert not list(tmp_path.iterdir())
@@ -222,7 +213,7 @@ def test_an_autoencoder_ships_its_last_snapshot_with_its_own_figures(made, tmp_p
     """The reconstructions' error is beside that of the mean picture; other models have no such entries."""
     root, options = made
     size = "--hold-out 0.4 --resolution 16 --width 4 --z-dim 6 --batch-size 8 --images 64"
-    model = script.Model("vae", NOISE, size, "--snapshot-images 64 --checkpoint-images 64", chosen=False)
+    model = bundled_models.Model("vae", NOISE, size, "--snapshot-images 64 --checkpoint-images 64", chosen=False)
     assert "--segmenter" not in model.arguments("tiny-vae")
     run = script.parse_training(model.arguments("tiny-vae"), options, tmp_path)
     run.run()
@@ -257,9 +248,11 @@ def test_every_model_of_the_tables_can_be_trained_and_fits(models) -> None:
     for name, model in models.items():
         words = [word.replace("DATA", "photographs") for word in model.arguments(name).split()]
         run = tyro.cli(train_generator.Options, args=words)
-        subject = "scenes" if run.data == ("scenes:30000",) else "streets"
-        assert name == f"{run.settings.architecture}-{subject}{run.settings.resolution}"
-        assert run.segmenter == f"unet-{subject}"
+        subject = name.removeprefix(f"{run.settings.architecture}-").removesuffix(str(run.settings.resolution))
+        assert subject in ("scenes", "streets", "outdoor")
+        assert (subject == "scenes") == all("scenes:" in spec for spec in run.data)
+        assert model.pictures.segmenter == ("unet-scenes" if subject == "scenes" else "unet-streets")
+        assert run.segmenter == (model.pictures.segmenter if model.chosen else None)
         script.check_fits(name, script.count_half_precision_bytes(run.settings))
         assert run.settings.images > _grown_after(run.settings), "it is to see images of full size"
 
