@@ -103,9 +103,6 @@ WATCHED_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
 
 CPU_MODELS: Mapping[str, Model] = {
     "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 450000 --decay-from 0.6", AUTOENCODER_SNAPSHOTS, chosen=False),
-    "vaegan-scenes64": Model(
-        "vaegan", PLAIN_SCENES, "--images 120000 --decay-from 0.6", WATCHED_SNAPSHOTS, chosen=False
-    ),
     "sagan-outdoor64": Model("sagan", OUTDOOR, TWO_RATES, WATCHED_SNAPSHOTS),
     "cogan-scenes64": Model(
         "cogan", NOON_AND_DUSK, "--width 32 --images 300000 --decay-from 0.5", AUTOENCODER_SNAPSHOTS, chosen=False
