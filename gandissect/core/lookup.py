@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar, get_args
 
 T = TypeVar("T")
+MAX_LISTED = 60
+"""Largest number of known names that a message lists."""
 
 
 def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return a message that a name is unknown, with the nearest name and all known names.
+    """Return a message that a name is unknown, with the nearest name and the first 60 known names.
 
     Args:
         kind: Kind of thing that has the name, e.g. ``"layer"``.
@@ -20,14 +22,15 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
     names = list(known)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}"
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"unknown {kind} {name!r}; {hint}known: {', '.join(names[:MAX_LISTED]) or 'none'}{more}"
 
 
 def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:
     """Return ``mapping[name]``.
 
     Raises:
-        KeyError: If there is no such name; the message suggests the nearest one and lists all known names.
+        KeyError: If there is no such name; the message suggests the nearest one and lists known names.
     """
     if not isinstance(name, str) or name not in mapping:
         raise KeyError(unknown_name_message(kind, name, mapping))

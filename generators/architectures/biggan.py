@@ -75,7 +75,8 @@ class BigGAN(AttentiveGenerator):
         _check_layers(units, side, embedding_dim, attention)
         if hierarchical and noise_dim < len(units):
             raise ValueError(
-                f"noise_dim must be at least {len(units)}, one entry per layer, for hierarchical noise; got {noise_dim}"
+                f"noise_dim (--z-dim) must be at least {len(units)}, one entry per layer, for hierarchical noise; "
+                f"got {noise_dim}"
             )
         length = noise_dim // len(units) if hierarchical else 0
         stops = [noise_dim - length * later for later in reversed(range(len(units)))]

@@ -273,4 +273,10 @@ def _to_single(x: Tensor) -> Tensor:
 
 
 def _describe(generator: LayeredGenerator) -> str:
-    return f"a {generator.architecture} with {', '.join(f'{key} {value}' for key, value in generator.settings.items())}"
+    settings = (f"{key} {_shorten(value)}" for key, value in generator.settings.items())
+    return f"a {generator.architecture} with {', '.join(settings)}"
+
+
+def _shorten(value: Any) -> Any:
+    """Return the number of entries of a long list, such as 1,000 classes, and any other value unchanged."""
+    return f"({len(value)} in all)" if isinstance(value, list) and len(value) > 16 else value

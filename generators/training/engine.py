@@ -33,7 +33,7 @@ from ..architectures.conditional import ConditionalGenerator
 from ..hub import BEST, LAST, save
 from .calibration import calibrate_batch_norm
 from .draws import Draws
-from .families import build_networks
+from .families import build_networks, check_classes
 from .growth import Growth, growth_at
 from .networks import TrainedGenerator, sizes_of
 from .pictures import RealPictures
@@ -85,6 +85,7 @@ class TrainingTask(ABC, Generic[S]):
         self.rows = self.processes.rows(settings.batch_size, MinibatchStd.GROUP)
         self.pictures = RealPictures(settings, source, self.rows, self.device)
         self.images_per_step = settings.images_per_step
+        check_classes(settings.architecture, self.pictures.classes)
         with plain_defaults(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
             networks = build_networks(settings, getattr(source, "classes", ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -313,6 +313,25 @@ RECIPES: Mapping[str, TrainingSettings] = NamedChoices(
 """Settings to begin with, sized for a few hours on a CPU; wider networks need a GPU and a smaller learning rate."""
 
 
+def check_classes(architecture: str, shown: Sequence[str]) -> None:
+    """Check that pictures are of as many classes as a family needs.
+
+    Args:
+        architecture: Architecture of the family.
+        shown: Names of the classes that at least one picture is of.
+
+    Raises:
+        KeyError: If the architecture is unknown.
+        ValueError: If the family needs classes, and there are fewer than two.
+    """
+    if lookup(FAMILIES, architecture, "architecture").conditional and len(shown) < 2:
+        only = f" ({shown[0]})" if shown else ""
+        raise ValueError(
+            f"{architecture} needs pictures of at least two classes; got {len(shown)}{only}: use a folder with one "
+            "subfolder per class, name domains (--data day=FOLDER night=FOLDER), or use another architecture"
+        )
+
+
 def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) -> dict[str, nn.Module]:
     """Return the networks of a training run with fresh weights; the generator is a `TrainedGenerator`.
 
@@ -322,14 +341,9 @@ def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) ->
 
     Raises:
         KeyError: If the architecture is unknown.
-        ValueError: If a size or a width is out of range, or the family needs classes and there are none.
+        ValueError: If a size or a width is out of range.
     """
     family = lookup(FAMILIES, settings.architecture, "architecture")
-    if family.conditional and len(classes) < 2:
-        raise ValueError(
-            f"{settings.architecture} needs pictures of at least two classes; got {len(classes)}: use a folder "
-            "with one subfolder per class, name domains (--data day=FOLDER night=FOLDER), or use another architecture"
-        )
     networks: dict[str, nn.Module] = {}
     for name, build in family.networks.items():
         network = build(settings, classes)

@@ -57,6 +57,13 @@ class RealPictures:
         counts = torch.bincount(source.class_indices, minlength=len(source.classes))
         return counts.float() / len(self.source)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that at least one picture is of."""
+        if (source := as_classed(self.source)) is None:
+            return ()
+        return tuple(source.classes[index] for index in source.class_indices.unique().tolist())
+
     def load(self, number: int) -> RealBatch:
         """Return a batch; it depends on the seed and its number only."""
         order = self._choose(number)

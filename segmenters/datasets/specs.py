@@ -32,7 +32,7 @@ def parse_spec(spec: str) -> Spec:
     """Return the parts of a specification; the full name of an existing folder is that folder.
 
     Raises:
-        ValueError: If the name of a domain, or pictures, are missing.
+        ValueError: If the name of a domain, or pictures, are missing, or there are two names.
     """
     if split_folder(spec)[0].is_dir():
         return Spec(spec)
@@ -40,13 +40,20 @@ def parse_spec(spec: str) -> Spec:
         pictures = spec.removeprefix(EDGES)
         if not pictures:
             raise ValueError(f"edges must be of pictures, such as edges:scenes; got {spec!r}")
+        if (domain := (parts := parse_spec(pictures)).domain) is not None:
+            raise ValueError(f"name the domain first, as in {domain}=edges:{parts.pictures}; got {spec!r}")
         return Spec(pictures, edges=True)
     name, equals, pictures = spec.partition("=")
     if not equals or set(name) & set("/\\:@"):
         return Spec(spec)
     if not name or not pictures:
         raise ValueError(f"a domain must be NAME=PICTURES, such as dusk=scenes:15000@dusk; got {spec!r}")
-    return replace(parse_spec(pictures), domain=name)
+    parts = parse_spec(pictures)
+    if parts.domain is not None:
+        raise ValueError(
+            f"pictures must be of one domain (NAME=PICTURES); got the names {name} and {parts.domain}: {spec!r}"
+        )
+    return replace(parts, domain=name)
 
 
 def parse_specs(specs: Sequence[str]) -> list[Spec]:

@@ -357,6 +357,8 @@ def test_what_is_wrong_is_said() -> None:
     assert_says(PYTORCH, {**t, "shared.weight": torch.ones(3, 5)}, ["must take the 5 numbers", "2 numbers", "got 6"])
     assert_says(PYTORCH, {**t, "linear.weight": torch.ones(8 * 15, 2)}, ["output of linear", "120 numbers", "8 units"])
     assert_says(PYTORCH, t, ["accepts no options; got c"], c=1)
+    many = {**t, "shared.weight": torch.ones(1000, 4), "blocks.0.0.conv2.weight": torch.ones(8, 7, 3, 3)}
+    assert_says(PYTORCH, many, ["must be [8, 8, 3, 3] in a biggan with units [8, 8, 4]", "classes (1000 in all)"])
     s = studiogan_biggan([8, 8, 4], normal=False)
     assert_says(STUDIOGAN, {**s, "shared.weight": torch.ones(3, 5)}, ["must take the 5 numbers", "got 6"])
     assert_says(STUDIOGAN, {name: s[name] for name in s if name != "shared.weight"}, ["missing shared.weight"])

@@ -144,7 +144,10 @@ def test_the_latent_maps_are_the_derivatives_of_the_first_grid_and_of_the_gains_
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"noise_dim": 3}, r"noise_dim must be at least 4, one entry per layer, for hierarchical noise; got 3"),
+        (
+            {"noise_dim": 3},
+            r"noise_dim \(--z-dim\) must be at least 4, one entry per layer, for hierarchical noise; got 3",
+        ),
         ({"units": [4]}, r"at least two numbers, all of them, side and embedding_dim at least 1; got \[4\], 4 and 3"),
         ({"units": [4, 0]}, r"at least 1; got \[4, 0\]"),
         ({"side": 0}, r"got \[6, 5, 8, 4\], 0 and 3"),

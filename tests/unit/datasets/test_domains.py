@@ -130,6 +130,8 @@ def test_a_folder_whose_name_looks_like_a_domain_is_a_folder(tmp_path: Path, mon
         (["noon=scenes", "scenes@dusk"], r"all pictures must name their domain .* or none; got scenes@dusk without"),
         (["=scenes"], r"a domain must be NAME=PICTURES, such as dusk=scenes:15000@dusk; got '=scenes'"),
         (["dusk="], r"a domain must be NAME=PICTURES, .* got 'dusk='"),
+        (["a=b=scenes"], r"pictures must be of one domain .* got the names a and b: 'a=b=scenes'"),
+        (["a=edges:b=scenes"], r"name the domain first, as in b=edges:scenes; got 'edges:b=scenes'"),
         (["edges:"], r"edges must be of pictures, such as edges:scenes; got 'edges:'"),
         (["dusk=edges:"], r"edges must be of pictures"),
         (["dusk=scenes:0"], r"COUNT in scenes:COUNT must be at least 1"),

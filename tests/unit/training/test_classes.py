@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,11 @@ def test_pictures_without_classes_are_refused() -> None:
     plain.classes = ()
     with pytest.raises(ValueError, match="cgan needs pictures of at least two classes; got 0"):
         GANTask(tiny("cgan"), plain, device="cpu")
+
+
+def test_pictures_of_one_of_several_classes_are_refused() -> None:
+    alike = Uneven()
+    alike.class_indices = torch.ones(20, dtype=torch.int64)
+    message = re.escape(f"cgan needs pictures of at least two classes; got 1 ({alike.classes[1]}): use a folder")
+    with pytest.raises(ValueError, match=message):
+        GANTask(tiny("cgan"), alike, device="cpu")
