@@ -95,9 +95,7 @@ def measure_stacked_modes(
     return count_stacked_modes((generator(z).clamp(-1, 1) for _, z in blocks), judge, stacked=stacked)
 
 
-def count_stacked_modes(
-    batches: Iterable[Float[Tensor, "batch 3 H W"]], judge: Judge, *, stacked: int = 3
-) -> ModeCoverage:
+def count_stacked_modes(batches: Iterable[Float[Tensor, "_ 3 H W"]], judge: Judge, *, stacked: int = 3) -> ModeCoverage:
     """Count the combinations of digits in images; see `measure_stacked_modes`.
 
     Args:
@@ -106,7 +104,8 @@ def count_stacked_modes(
         stacked: Number of channels, from the first, that are digits of their own.
 
     Raises:
-        ValueError: If there are no images, or ``stacked`` is not 1 to 3.
+        ValueError: If there are no images, ``stacked`` is not 1 to 3, or the judge returns another shape or a number
+            that is not finite.
     """
     check_number("stacked", stacked, Range(1, 3, whole=True))
     modes: list[Tensor] = []
@@ -114,6 +113,11 @@ def count_stacked_modes(
     for images in batches:
         digits = images[:, :stacked].flatten(0, 1)[:, None].expand(-1, 3, -1, -1)
         logits = judge(digits).float().cpu()
+        if logits.ndim != 2 or len(logits) != len(digits) or not bool(logits.isfinite().all()):
+            got = (
+                f"{list(logits.shape)}" if logits.shape[:1] != (len(digits),) or logits.ndim != 2 else "NaN or infinity"
+            )
+            raise ValueError(f"the judge must return finite logits [{len(digits)}, classes]; got {got}")
         num_classes = logits.shape[1]
         probability, named = logits.softmax(1).max(1)
         num_good += int((probability >= CONFIDENT).view(-1, stacked).all(1).sum())

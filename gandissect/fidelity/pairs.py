@@ -69,12 +69,12 @@ def overlap(first: Tensor, second: Tensor) -> Float64[Tensor, " batch"]:
         float64 ``[batch]``; 1 where no concept is in either image.
 
     Raises:
-        ValueError: If the masks differ in shape, or are not bool.
+        ValueError: If the masks differ in shape, have another number of axes, or are not bool.
     """
-    if first.shape != second.shape or not first.dtype == second.dtype == torch.bool:
+    if first.shape != second.shape or first.ndim != 4 or not first.dtype == second.dtype == torch.bool:
         raise ValueError(
-            f"masks of both domains must be bool and of the same shape; got {first.dtype} {list(first.shape)} and "
-            f"{second.dtype} {list(second.shape)}"
+            "masks of both domains must be bool and of the same shape [batch, concept, H, W]; got "
+            f"{first.dtype} {list(first.shape)} and {second.dtype} {list(second.shape)}"
         )
     both, either = (mask.flatten(2).sum(2).double() for mask in (first & second, first | second))
     present = either > 0

@@ -76,7 +76,16 @@ class Encoder(nn.Module):
         self.apply(_initialize)
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Posterior:
-        """Return the distribution of each image's latent vector."""
+        """Return the distribution of each image's latent vector.
+
+        Raises:
+            ValueError: If the images are not floats of the encoder's size.
+        """
+        size = self.settings["size"]
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size) or not images.is_floating_point():
+            raise ValueError(
+                f"images must be floats [batch, 3, {size}, {size}] in [-1, 1]; got {images.dtype} {list(images.shape)}"
+            )
         mean, log_variance = self.stages(images).float().chunk(2, dim=1)
         return Posterior(mean, log_variance)
 

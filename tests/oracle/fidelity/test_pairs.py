@@ -117,5 +117,7 @@ def test_what_cannot_be_measured_says_why() -> None:
         measure_pairs(G, ("still", "moves"), (_lit, _lit), 4, progress=False)
     with pytest.raises(ValueError, match="there must be two domains, each with its masks; got 1 domains and 2 masks"):
         measure_pairs(G, ("still",), (_lit, _lit), 4, progress=False)
-    with pytest.raises(ValueError, match=r"bool and of the same shape; got torch\.float32"):
+    with pytest.raises(ValueError, match=r"bool and of the same shape \[.*\]; got torch\.float32"):
         measure_pairs(G, ("still", "moved"), (lambda x: x, _lit), 4, progress=False)
+    with pytest.raises(ValueError, match=r"\[batch, concept, H, W\]; got torch\.bool \[4, 16, 16\]"):
+        measure_pairs(G, ("still", "moved"), [lambda x: _lit(x)[:, 0]] * 2, 4, progress=False)

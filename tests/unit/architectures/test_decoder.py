@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from generators.architectures.decoder import Decoder
+from generators.architectures.encoder import Encoder
 
 
 def _normalize(x: Tensor, size: int) -> Tensor:
@@ -65,3 +67,9 @@ def test_an_image_depends_on_no_other_image_in_training_either() -> None:
 def test_layers_narrower_than_a_group_are_one_group() -> None:
     norms = [module for module in Decoder(32, 8, 6).modules() if isinstance(module, torch.nn.GroupNorm)]
     assert [(norm.num_channels, norm.num_groups) for norm in norms] == [(32, 2), (16, 1), (8, 1)]
+
+
+def test_images_of_another_size_are_not_encoded() -> None:
+    message = r"images must be floats \[batch, 3, 16, 16\] in \[-1, 1\]; got torch.float32 \[2, 3, 32, 32\]"
+    with pytest.raises(ValueError, match=message):
+        Encoder(16, 4, 5).encode(torch.zeros(2, 3, 32, 32))

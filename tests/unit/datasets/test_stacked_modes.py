@@ -55,3 +55,12 @@ def test_gray_digits_have_a_mode_per_class() -> None:
 def test_more_digits_than_channels_are_refused() -> None:
     with pytest.raises(ValueError, match="stacked must be"):
         count_stacked_modes([], read_value, stacked=4)
+
+
+@pytest.mark.parametrize(
+    ("logits", "got"),
+    [(torch.zeros(3), r"\[3\]"), (torch.zeros(1, 9), r"\[1, 9\]"), (torch.full((3, 9), math.nan), "NaN")],
+)
+def test_a_judge_without_logits_per_class_is_refused(logits: Tensor, got: str) -> None:
+    with pytest.raises(ValueError, match=rf"the judge must return finite logits \[3, classes\]; got {got}"):
+        count_stacked_modes([make_stack(0, 0, 0)[None]], lambda images: logits)
