@@ -325,7 +325,7 @@ def check_classes(architecture: str, shown: Sequence[str]) -> None:
         ValueError: If the family needs classes, and there are fewer than two.
     """
     if lookup(FAMILIES, architecture, "architecture").conditional and len(shown) < 2:
-        only = f" ({shown[0]})" if shown else ""
+        only = f" ({shown[0]})" if shown else " (several sources of pictures must have classes of the same names)"
         raise ValueError(
             f"{architecture} needs pictures of at least two classes; got {len(shown)}{only}: use a folder with one "
             "subfolder per class, name domains (--data day=FOLDER night=FOLDER), or use another architecture"
