@@ -20,7 +20,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,8 @@ def check_settings(run: train_generator.Options) -> None:
         ValueError: If it has other settings.
     """
     settings = json.loads(json.dumps(asdict(run.settings)))
-    saved = read_json(run.out / "settings.json")
+    older = {field.name: field.default for field in fields(run.settings)}  # settings newer than the run
+    saved = json.loads(json.dumps(older)) | read_json(run.out / "settings.json")
     mismatch = sorted(key for key, value in settings.items() if saved.get(key) != value)
     if mismatch:
         raise ValueError(

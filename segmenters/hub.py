@@ -15,6 +15,8 @@ from .unet import UNetSegmenter
 
 LAST = "segmenter.safetensors"
 """Name of the file that a training run writes into its folder."""
+LABELED_AS = {"outdoor": "streets"}
+"""Kind whose segmenter knows some concepts of images that have no segmenter of their own, by the kind of these."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "segmenter")
 names = CARD_INDEX.names
@@ -64,7 +66,8 @@ def names_for(generator: str) -> tuple[str, ...]:
         generator: Name of the generator.
     """
     ending = re.search(r"-([a-z]+)\d*( of .+)?$", generator)  # "cgan-digits32 of 3" draws from one class
-    return tuple(name for name in names() if ending and name.rpartition("-")[2] == ending[1])
+    kind = LABELED_AS.get(ending[1], ending[1]) if ending else None
+    return tuple(name for name in names() if name.rpartition("-")[2] == kind)
 
 
 def find_for(generator: str) -> str:

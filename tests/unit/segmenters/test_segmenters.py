@@ -279,6 +279,7 @@ def test_unknown_device_is_a_value_error(unet, tmp_path):
         ("cgan-digits32", ("unet-digits",)),
         ("cgan-digits32 of 3, 8", ("unet-digits",)),
         ("progan-streets128", ("unet-streets",)),
+        ("sagan-outdoor64", ("unet-streets",)),
         ("generator", ()),
         ("planted", ()),
     ],
