@@ -62,7 +62,7 @@ class RealPictures:
         """Names of the classes that at least one picture is of."""
         if (source := as_classed(self.source)) is None:
             return ()
-        return tuple(source.classes[index] for index in source.class_indices.unique().tolist())
+        return tuple(source.classes[index] for index in sorted(set(source.class_indices.tolist())))
 
     def load(self, number: int) -> RealBatch:
         """Return a batch; it depends on the seed and its number only."""
