@@ -16,7 +16,7 @@ from .unet import UNetSegmenter
 LAST = "segmenter.safetensors"
 """Name of the file that a training run writes into its folder."""
 LABELED_AS = {"outdoor": "streets"}
-"""Kind whose segmenter knows some concepts of images that have no segmenter of their own, by the kind of these."""
+"""Kinds of images without a segmenter of their own, with the kind whose segmenter knows some of their concepts."""
 
 CARD_INDEX = CardIndex(Path(__file__).parent, "segmenter")
 names = CARD_INDEX.names

@@ -224,8 +224,9 @@ class Yardstick:
         if conditional is None or not set(self._classes) <= set(conditional.drawn) or not self._classes:
             return z
         indices = [conditional.classes.index(name) for name in self._classes[first : first + len(z)]]
-        classes = functional.one_hot(torch.tensor(indices, device=z.device), len(conditional.classes))
-        return torch.cat([z[:, : conditional.noise_dim], classes.to(z)], dim=1)
+        classes = torch.tensor(indices, dtype=torch.int64, device=z.device)
+        one_hot = functional.one_hot(classes, len(conditional.classes)).to(z)
+        return torch.cat([z[:, : conditional.noise_dim], one_hot], dim=1)
 
     @torch.inference_mode()
     def _run_network(self, batches: Iterable[Tensor]) -> Tensor:

@@ -180,12 +180,8 @@ def choose_region(visit: Visit, brush: Brush) -> None:
     """Let the visitor paint by rows and columns."""
     info = visit.generator.layers[visit.layer]
     with st.expander("Paint by rows and columns"), st.container(horizontal=True, vertical_alignment="bottom"):
-        rows = st.slider(
-            "Rows", 1, info.height, (1, max(1, info.height // 2)), key=f"rows {visit.layer}", on_change=redraw_brush
-        )
-        columns = st.slider(
-            "Columns", 1, info.width, (1, info.width), key=f"columns {visit.layer}", on_change=redraw_brush
-        )
+        rows = choose_span("Rows", info.height, max(1, info.height // 2), visit.layer)
+        columns = choose_span("Columns", info.width, info.width, visit.layer)
         cells = [
             row * info.width + column
             for row in range(rows[0] - 1, rows[1])
@@ -198,6 +194,17 @@ def choose_region(visit: Visit, brush: Brush) -> None:
             on_click=then_redraw(try_to_add),
             args=(visit, brush, cells),
         )
+
+
+def choose_span(title: str, count: int, last: int, layer: str) -> tuple[int, int]:
+    """Return the first and the last row or column that the visitor chooses, from 1; of a single one, that one."""
+    if count == 1:  # the grid of a perceptron's layer has one cell, and a slider needs two values
+        st.caption(f"{title}: 1")
+        return 1, 1
+    span: tuple[int, int] = st.slider(
+        title, 1, count, (1, last), key=f"{title.lower()} {layer}", on_change=redraw_brush
+    )
+    return span
 
 
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:

@@ -24,6 +24,8 @@ COMPUTED = {
     "genforce StyleGAN2": r"mapping\.network\.\d\.0\.bias|.*\.affine\.bias",
     "StudioGAN DCGAN": r"layer1\.0\.1\.weight|layer2\.0\.weight|.*\.running_(mean|var)|output\.0\.weight",
     "StudioGAN ResNet": r".*\.running_var|layer1\.1\.weight|layer2\.(residual\.[36]|skip\.1)\.weight|output\.2\.weight",
+    "StudioGAN BigGAN": r"(layer.*|output\.2)\.weight|.*\.running_var|layer.*norm2\.norm\.running_mean|.*\.conv2\.bias",
+    "BigGAN-PyTorch": r"(layer.*|output\.2)\.weight|layer.*norm2\.norm\.running_mean|.*\.conv2\.bias",
     "mimicry ResNet": r"",
     "pytorch_GAN_zoo PGAN": r"layer1\.1\.weight|layer1\.2\.offset|.*\.bias|output\.1\.weight",
     "pytorch_GAN_zoo DCGAN": r"output\.0\.bias",
@@ -34,7 +36,7 @@ COMPUTED = {
     "PyTorch-GAN ACGAN": r"layer1\.1\.weight|layer[23]\.2\.running_var",
     "pytorch_GAN_zoo StyleGAN": r".*\.bias|.*\.(noise|noise_strength)|.*affine.*|output\.weight",
 }
-"""Tensors that are scaled, shifted, drawn or divided by a spectral norm; all others only change their place."""
+"""Tensors that are scaled, shifted, summed, drawn or divided by a spectral norm; all others only change their place."""
 
 
 def _numbers(value: Tensor) -> tuple[float, ...]:

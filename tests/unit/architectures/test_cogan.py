@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from tiny_gans import enliven, tiny, tiny_task
+from tiny_gans import enliven, tiny_task
 from torch import Tensor, nn
 
 from gandissect.core import UnitSet
@@ -15,7 +15,7 @@ from generators import DCGAN
 from generators.architectures.cogan import CoGAN, CoGANDiscriminator, PerDomain
 from generators.architectures.dcgan import DCGANDiscriminator
 from generators.training.calibration import calibrate_batch_norm
-from generators.training.families import build_networks
+from generators.training.families import check_classes
 
 NAMES = ["noon", "dusk", "mist"]
 
@@ -232,4 +232,4 @@ def test_its_name_and_its_fingerprint_state_the_domain() -> None:
 
 def test_pictures_without_domains_are_refused() -> None:
     with pytest.raises(ValueError, match=r"name domains \(--data day=FOLDER night=FOLDER\)"):
-        build_networks(tiny("cogan"), ("noon",))
+        check_classes("cogan", ("noon",))

@@ -206,7 +206,7 @@ def test_a_network_that_has_not_grown_up_gets_no_card(tmp_path: Path, made) -> N
     run = script.parse_training(TINY.arguments("small"), options, tmp_path)
     snapshot = script.choose_snapshot(_run(tmp_path, {8: 1.0}, best=None, size=32))
     with pytest.raises(ValueError, match=r"must make images of 16 px; got 32 px; continue"):
-        script.measure_fidelity(run, snapshot)
+        script.measure_fidelity(run, snapshot, "unet-scenes")
 
 
 def test_an_autoencoder_ships_its_last_snapshot_with_its_own_figures(made, tmp_path: Path) -> None:
