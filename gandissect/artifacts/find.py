@@ -143,11 +143,8 @@ def find_repair(
         >>> real = gandissect.core.to_uint8(G(G.sample_z(300, seed=5)))
         >>> features = lambda images: torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
         >>> yardstick = gandissect.Yardstick("pixels", features, real[:200], real[200:], num_dims=4)
-        >>> result = gandissect.find_repair(
-        ...     G, yardstick, layers="layer2", method="distance", num_samples=100, num_images=16, num_sets=2,
-        ...     progress=False,
-        ... )
-        >>> result.helps  # the real pictures are the generator's own
+        >>> quick = {"num_samples": 100, "num_images": 16, "num_sets": 2, "progress": False}
+        >>> gandissect.find_repair(G, yardstick, layers="layer2", method="distance", **quick).helps  # its own pictures
         False
 
     Source: Bau et al. 2019, Sec. 4.2.
@@ -155,9 +152,26 @@ def find_repair(
     _check_request(generator, segmenter, units, layers, force_to, method)
     _check_numbers(num_samples, num_images, num_sets, num_real, num_held_out)
     pictures = _Pictures(real, held_out, features, segmenter, num_real, num_held_out)
-    if units is None:
-        count_top(num_samples, TOP_SHARE, pictures.num_dims)  # fails before pictures are decoded
-    request = RepairRequest(
+    pictures.check_samples(num_samples if units is None else None)
+    counts = (num_samples, num_images, num_sets, check_seed(seed))
+    request = _make_request(generator, segmenter, layers, units, force_to, method, counts)
+    with keep_steps(folder, request, overwrite=overwrite) as steps:
+        steps.expect(request.with_pictures(yardstick := pictures.measure()))
+        return _Search(generator, yardstick, segmenter, request, steps, progress).run()
+
+
+def _make_request(
+    generator: Generator,
+    segmenter: Segmenter | None,
+    layers: Sequence[str] | str | None,
+    units: UnitSet | None,
+    force_to: ForcedTo,
+    method: RankingMethod,
+    counts: tuple[int, int, int, int],
+) -> RepairRequest:
+    """Return the request of a repair; ``counts`` are those of samples, images and sets, and the seed."""
+    num_samples, num_images, num_sets, seed = counts
+    return RepairRequest(
         generator=generator.fingerprint,
         segmenter="" if segmenter is None else segmenter.fingerprint,
         layers=_check_layers(generator, layers if units is None else units.layer),
@@ -167,13 +181,9 @@ def find_repair(
         num_samples=num_samples,
         num_images=num_images,
         num_sets=num_sets,
-        seed=check_seed(seed),
+        seed=seed,
         versions=installed_versions(),
     )
-    with keep_steps(folder, request, overwrite=overwrite) as steps:
-        yardstick = pictures.measure()
-        steps.expect(request.with_pictures(yardstick))
-        return _Search(generator, yardstick, segmenter, request, steps, progress).run()
 
 
 def _check_request(
@@ -275,6 +285,11 @@ class _Pictures:
         if self._yardstick is not None:
             return self._yardstick.train.shape[1]
         return count_dims(self._network, self._held_out, self._limits["max_held_out"])
+
+    def check_samples(self, num_samples: int | None) -> None:
+        """Check that images to rank units on are enough for the features; None ranks nothing."""
+        if num_samples is not None:
+            count_top(num_samples, TOP_SHARE, self.num_dims)
 
     def measure(self) -> Yardstick:
         """Return the yardstick that images are measured with."""

@@ -89,15 +89,8 @@ def average_causal_effect(
     Source: Bau et al. 2019, Sec. 3.2.
     """
     seed = check_seed(seed)
-    check_protocols(generator, segmenter)
-    UnitSet.check(units)
-    info = lookup(generator.layers, units.layer, "layer")
-    check_units(units, info.units)
+    info = _check_units_of(generator, segmenter, units)
     index = concept_index(segmenter.concepts, concept)
-    if not len(units):
-        raise ValueError(
-            f"units must hold at least one unit of {units.layer!r}; if units_for() returned none, lower its min_iou"
-        )
     check_counts(num_samples, batch_size)
     control = control_units(units, info.units, seed)
     values = quantile_values(generator, units, seed=seed) if values is None else values
@@ -128,6 +121,19 @@ def average_causal_effect(
         advantage=summarize_shares(counts.advantage),
         by_place=counts.by_place(),
     )
+
+
+def _check_units_of(generator: Generator, segmenter: Segmenter, units: UnitSet) -> LayerInfo:
+    """Check the networks and the units, of which there must be one at least, and return what their layer is."""
+    check_protocols(generator, segmenter)
+    UnitSet.check(units)
+    info = lookup(generator.layers, units.layer, "layer")
+    check_units(units, info.units)
+    if not len(units):
+        raise ValueError(
+            f"units must hold at least one unit of {units.layer!r}; if units_for() returned none, lower its min_iou"
+        )
+    return info
 
 
 @dataclass(frozen=True, slots=True)

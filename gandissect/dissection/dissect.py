@@ -108,14 +108,27 @@ def dissect(
     settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
-    passes = split_layers(plan, max_memory)
-    if len(passes) == 1:
+    if len(passes := split_layers(plan, max_memory)) == 1:
         return _dissect_in_one_pass(plan, sampler, segmenter, folder, overwrite=overwrite)
+    return _dissect_in_passes(plan, passes, generator, segmenter, folder, overwrite=overwrite, progress=progress)
+
+
+def _dissect_in_passes(
+    plan: DissectionPlan,
+    passes: Sequence[Sequence[str]],
+    generator: Generator,
+    segmenter: Segmenter,
+    folder: Path | str | None,
+    *,
+    overwrite: bool,
+    progress: bool,
+) -> Dissection:
+    """Dissect the layers of a plan in several passes, each with its own subfolder."""
     parts = []
     for number, names in enumerate(passes, 1):
         logger.info("pass %d of %d: %s", number, len(passes), ", ".join(names))
         part = replace(plan, layers={name: plan.layers[name] for name in names})
-        sampler = make_sampler(generator, segmenter, names, settings, progress=progress)
+        sampler = make_sampler(generator, segmenter, names, plan.settings, progress=progress)
         pass_folder = None if folder is None else Path(folder) / PASS_FOLDER.format(number)
         parts.append(_dissect_in_one_pass(part, sampler, segmenter, pass_folder, overwrite=overwrite))
     return join_layers(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from ...core.display import Tabular
@@ -115,23 +116,18 @@ def find_directions(
             changed and kept, or a number is out of range.
 
     Examples:
-        >>> import generators, segmenters
-        >>> from gandissect import latent
+        >>> import gandissect, generators, segmenters
         >>> G = generators.PlantedGenerator()
         >>> S = segmenters.PaletteSegmenter(G.concepts)
-        >>> (found,) = latent.find_directions(
-        ...     G, S, "boundary", concepts="green", find_samples=200, num_samples=20, progress=False
-        ... )
+        >>> quick = {"find_samples": 200, "num_samples": 20, "progress": False}
+        >>> (found,) = gandissect.latent.find_directions(G, S, "boundary", concepts="green", **quick)
         >>> sorted(label.concept for label in found.direction.labels)
         ['green', 'ground']
     """
     seed = check_seed(seed)
-    check_choice(method, DirectionMethod, "method")
     concepts, keep = unique_names(concepts), unique_names(keep)
     options = {"ws": ws, "layer": layer, "in_z": in_z or None, "min_share": min_share, "find_samples": find_samples}
-    _check_options(method, options | {"concepts": concepts or None, "keep": keep or None})
-    if method == "boundary":
-        _check_concepts(concepts, keep)
+    _check_request(method, options, concepts, keep)
     check_labeling(steps, num_samples)
     count = FIND_SAMPLES[method] if find_samples is None else find_samples
     boundaries: dict[str, Boundary] = {}
@@ -143,16 +139,34 @@ def find_directions(
         names = (*concepts, *keep)
         boundaries = find_boundaries(generator, segmenter, names, count, seed, min_share=min_share, progress=progress)
         directions = _directions_across(generator, boundaries, concepts, keep)
-    effects = [
-        label_direction(generator, segmenter, direction, steps, num_samples, seed, progress=progress)
-        for direction in directions
-    ]
+    label = partial(label_direction, generator, segmenter, progress=progress)
+    effects = [label(direction, steps, num_samples, seed) for direction in directions]
+    return _join(directions, effects, boundaries, concepts, keep)
+
+
+def _join(
+    directions: Sequence[Direction],
+    effects: Sequence[DirectionEffect],
+    boundaries: Mapping[str, Boundary],
+    concepts: Sequence[str],
+    keep: Sequence[str],
+) -> tuple[FoundDirection, ...]:
+    """Return directions with their labels and effects, and with the boundaries of concepts, where there are any."""
     kept = tuple(boundaries[concept] for concept in keep)
     changed: list[Boundary | None] = [boundaries[concept] for concept in concepts]
     return tuple(
         FoundDirection(with_labels(direction, effect), effect, boundary, kept)
         for direction, effect, boundary in zip(directions, effects, changed or [None] * len(effects), strict=True)
     )
+
+
+def _check_request(
+    method: DirectionMethod, options: Mapping[str, object], concepts: tuple[str, ...], keep: tuple[str, ...]
+) -> None:
+    check_choice(method, DirectionMethod, "method")
+    _check_options(method, {**options, "concepts": concepts or None, "keep": keep or None})
+    if method == "boundary":
+        _check_concepts(concepts, keep)
 
 
 def _directions_across(

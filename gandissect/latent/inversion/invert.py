@@ -31,7 +31,16 @@ from ...core.protocols import Generator, check_mode
 from ...core.sampling import check_seed, derive_seed
 from ..spaces import as_w, capabilities, require_w
 from .coordinates import Coordinates, NoiseMaps
-from .descent import DescentResult, FeatureExtractor, PictureDistance, as_list, descend, mean_square, search
+from .descent import (
+    DescentResult,
+    FeatureExtractor,
+    PictureDistance,
+    StartingPoints,
+    as_list,
+    descend,
+    mean_square,
+    search,
+)
 from .results import INVERSION_SPACES, Inversion, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
@@ -89,12 +98,10 @@ def invert(
             out of range, or a loss is not finite.
 
     Examples:
-        >>> import generators
-        >>> from gandissect import latent
+        >>> import gandissect, generators
         >>> G = generators.PlantedGenerator()
-        >>> x = G(G.sample_z(1, seed=0))
-        >>> inversion = latent.invert(G, x, num_candidates=50, num_steps=0, progress=False)  # the best sample
-        >>> inversion.latents.shape
+        >>> quick = {"num_candidates": 50, "num_steps": 0, "progress": False}  # the best sample
+        >>> gandissect.latent.invert(G, G(G.sample_z(1, seed=0)), **quick).latents.shape
         torch.Size([1, 8])
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
@@ -102,15 +109,11 @@ def invert(
     seed = check_seed(seed)
     _check_request(generator, images, space, layer, noise)
     _check_counts(num_candidates, num_starts, num_steps, layer)
-    quiet = not progress
+    quiet, counts = not progress, (num_candidates, num_starts)
     with torch.inference_mode(False), torch.enable_grad():
         pictures = images.detach().clone().to(generator.device, torch.float32)
-        counts = (num_candidates, num_starts)
         points = search(generator, pictures, space, noise, counts, derive_seed(seed, "invert"), quiet)
-        start = points.start
-        if encoder is not None:
-            encoded = points.coordinates.free(_encode(generator, encoder, pictures, space))
-            start = torch.cat([encoded[:, None], start[:, : num_starts - 1]], dim=1)
+        start = points.start if encoder is None else _start_from(encoder, generator, pictures, points, space)
         if num_steps:
             _check_gradients(generator, points.coordinates, start[:1, 0], features)
         distance = PictureDistance.of(pictures, points.images, points.variance, features)
@@ -123,23 +126,19 @@ def invert(
             residual_loss = _ResidualLoss.of(generator, distance, latents, maps, layer, points.samples)
             residual, loss_end = residual_loss.find_residual(num_steps, quiet)
         reconstructions = _reconstruct_pixels(generator, latents, maps, layer, residual)
-    return Inversion(
-        NetworkId.of(generator),
-        space,
-        latents.cpu(),
-        tuple(noise_map.cpu().contiguous() for noise_map in maps),
-        layer,
-        None if residual is None else residual.cpu(),
-        _to_pixels(pictures),
-        reconstructions,
-        loss_start,
-        loss_end,
-        features is not None,
-        num_candidates,
-        num_starts,
-        num_steps,
-        seed,
-    )
+    kept_residual = None if residual is None else residual.cpu()
+    noise_maps = tuple(noise_map.cpu().contiguous() for noise_map in maps)
+    found = (latents.cpu(), noise_maps, layer, kept_residual, _to_pixels(pictures), reconstructions)
+    request = (features is not None, num_candidates, num_starts, num_steps, seed)
+    return Inversion(NetworkId.of(generator), space, *found, loss_start, loss_end, *request)
+
+
+def _start_from(
+    encoder: Encode, generator: Generator, pictures: Tensor, points: StartingPoints, space: str
+) -> Float[Tensor, "picture start ..."]:
+    """Return the starting points with the encoder's latents as the first, in place of the last."""
+    encoded = points.coordinates.free(_encode(generator, encoder, pictures, space))
+    return torch.cat([encoded[:, None], points.start[:, :-1]], dim=1)
 
 
 @dataclass(frozen=True, slots=True)
