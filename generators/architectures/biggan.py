@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,7 +27,7 @@ from .attentive import AttentiveGenerator
 from .blocks import double, spread_channels, units_of
 from .generator_base import Latent
 from .resnet import Attention
-from .sagan import ATTENTIVE, Halving
+from .sagan import ATTENTIVE, Halving, ProjectionDiscriminator
 from .spectral_norm import NORMALIZED, normalize_spectrally
 
 Conditions: TypeAlias = tuple[Float[Tensor, "batch condition"], ...]
@@ -204,7 +204,7 @@ class BigGANBlock(nn.Module):
         return total
 
 
-class BigGANDiscriminator(nn.Module):
+class BigGANDiscriminator(ProjectionDiscriminator):
     """The discriminator of a BigGAN: one logit per image and class, with spectral norm.
 
     Its blocks halve the grid down to 4 x 4; one more keeps it.
@@ -232,19 +232,6 @@ class BigGANDiscriminator(nn.Module):
         self.logit = nn.Linear(units[-1], 1)
         self.apply(_initialize)
         normalize_spectrally(self)
-
-    def forward(
-        self, images: Float[Tensor, "batch 3 H W"], classes: Int64[Tensor, " batch"]
-    ) -> Float[Tensor, " batch"]:
-        """Return logits, float ``[batch]``, positive for images that look real and of their class.
-
-        Args:
-            images: Images, ``[batch, 3, H, W]``.
-            classes: Index of each image's class.
-        """
-        features = self.stages(images).sum(dim=(2, 3))
-        logits: Tensor = self.logit(features).squeeze(1) + (self.vectors(classes) * features).sum(dim=1)
-        return logits
 
 
 class Keeping(nn.Module):

@@ -166,7 +166,33 @@ class ConditionalDoubling(nn.Module):
         return total
 
 
-class SAGANDiscriminator(nn.Module):
+class ProjectionDiscriminator(nn.Module):
+    """A discriminator that adds to its logit the inner product of its features with a vector of the class.
+
+    Subclasses have ``stages`` from images to features, ``vectors`` of the classes, and the ``logit`` of features.
+
+    Source: Miyato & Koyama 2018, Eq. 4.
+    """
+
+    stages: nn.Sequential
+    vectors: nn.Embedding
+    logit: nn.Linear
+
+    def forward(
+        self, images: Float[Tensor, "batch 3 H W"], classes: Int64[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """Return logits, float ``[batch]``, positive for images that look real and of their class.
+
+        Args:
+            images: Images, ``[batch, 3, H, W]``.
+            classes: Index of each image's class.
+        """
+        features = self.stages(images).sum(dim=(2, 3))
+        logits: Tensor = self.logit(features).squeeze(1) + (self.vectors(classes) * features).sum(dim=1)
+        return logits
+
+
+class SAGANDiscriminator(ProjectionDiscriminator):
     """The discriminator of a SAGAN: one logit per image and class, with spectral norm.
 
     Args:
@@ -192,19 +218,6 @@ class SAGANDiscriminator(nn.Module):
         self.logit = nn.Linear(units[-1], 1)
         self.apply(_initialize)
         normalize_spectrally(self)
-
-    def forward(
-        self, images: Float[Tensor, "batch 3 H W"], classes: Int64[Tensor, " batch"]
-    ) -> Float[Tensor, " batch"]:
-        """Return logits, float ``[batch]``, positive for images that look real and of their class.
-
-        Args:
-            images: Images, ``[batch, 3, H, W]``.
-            classes: Index of each image's class.
-        """
-        features = self.stages(images).sum(dim=(2, 3))
-        logits: Tensor = self.logit(features).squeeze(1) + (self.vectors(classes) * features).sum(dim=1)
-        return logits
 
 
 class Halving(nn.Module):
