@@ -22,6 +22,7 @@ from typing import Any, cast
 
 import torch
 import tyro
+from loss_settings import LOSSES
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torchvision.io import read_image
@@ -33,24 +34,14 @@ from segmenters.datasets import MIXTURES, Points
 
 NUM_POINTS = 2_500
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
-    "logistic": {},
-    "minimax": {},
-    "least-squares": {},
-    "wasserstein": {"optimizer": "rmsprop", "learning_rate": 5e-5, "beta2": 0.99, "discriminator_turns": 5},
-    "wgan-gp": {
-        "learning_rate": 1e-4,
-        "beta1": 0.5,
-        "beta2": 0.9,
-        "discriminator_turns": 5,
-        "penalty_weight": 0.1,
-        "drift_weight": 0.0,
-    },
-    "feature-matching": {"loss": "logistic", "feature_matching": True},
-    "minibatch": {"loss": "logistic", "minibatch_kernels": 8},
-    "historical-averaging": {"loss": "logistic", "historical_averaging": 0.01},
-    "egan": {"loss": "logistic", "architecture": "egan", "discriminator_turns": 1, "fitness_gamma": 1.0},
+    **LOSSES,
+    "wgan-gp": LOSSES["wgan-gp"] | {"beta1": 0.5, "penalty_weight": 0.1, "discriminator_norm": "batch"},  # for points
+    "feature-matching": {"feature_matching": True},
+    "minibatch": {"minibatch_kernels": 8},
+    "historical-averaging": {"historical_averaging": 0.01},
+    "egan": {"architecture": "egan", "discriminator_turns": 1, "fitness_gamma": 1.0},
 }
-"""Settings that differ from the common ones, by loss or technique."""
+"""Settings that differ from the common ones, by loss or technique. Networks of points have no batch norm."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Options:
 
 def make_settings(loss: str, seed: int, images: int) -> GANSettings:
     """Return the settings of a run."""
-    changes: dict[str, Any] = {"loss": loss} | CONFIGURATIONS[loss]
+    changes = CONFIGURATIONS[loss]
     common = replace(
         cast(GANSettings, RECIPES[changes.get("architecture", "gan")]),
         resolution=1,
