@@ -11,6 +11,8 @@ TITLES = {
     "stylegan": "StyleGAN",
     "sagan": "SAGAN",
     "cogan": "CoGAN",
+    "biggan": "BigGAN",
+    "egan": "E-GAN",
     "vae": "VAE",
     "vaegan": "VAE-GAN",
 }
@@ -103,6 +105,15 @@ WATCHED_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
 
 CPU_MODELS: Mapping[str, Model] = {
     "vae-scenes64": Model("vae", PLAIN_SCENES, "--images 450000 --decay-from 0.6", AUTOENCODER_SNAPSHOTS, chosen=False),
+    "vaegan-scenes64": Model(
+        "vaegan", PLAIN_SCENES, "--images 320000 --decay-from 0.6", "--snapshot-images 40000", chosen=False
+    ),
+    "biggan-scenes64": Model(
+        "biggan", PLAIN_SCENES, "--images 225000 --decay-from 0.6", "--snapshot-images 25000 --checkpoint-images 3200"
+    ),
+    "egan-outdoor64": Model(
+        "egan", OUTDOOR, "--resolution 64 --width 32 --images 330000 --decay-from 0.7", "--snapshot-images 55000"
+    ),
     "sagan-outdoor64": Model("sagan", OUTDOOR, TWO_RATES, WATCHED_SNAPSHOTS),
     "cogan-scenes64": Model(
         "cogan", NOON_AND_DUSK, "--width 32 --images 300000 --decay-from 0.5", AUTOENCODER_SNAPSHOTS, chosen=False

@@ -118,8 +118,7 @@ def find_repair(
             takes minutes; ``"distance"`` or ``"realism"``, which are faster and measure association only.
         num_samples: Number of images to rank units on, at least 20 per dimension of the features (1,280 for 64).
         num_images: Number of images in each of the 4 sets to choose the number of units with.
-        num_sets: Number of sets of images to measure the repair on, at least 2; below 5, intervals are wide.
-            The number of images in a set equals the number of held-out pictures.
+        num_sets: Number of sets of images, each of the size of the held-out set, to measure on, at least 2.
         num_real: Maximum number of pictures of ``real`` to use.
         num_held_out: Maximum number of held-out pictures to use, at least 8.
         seed: Seed of all images.

@@ -14,6 +14,7 @@ Source: Bau et al. 2019, Sec. 3.2.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ from ..core.types import UnitSet
 Size = tuple[int, int]
 
 
-class Edit(Displayed):
+class Edit(Displayed, ABC):
     """Base class of `Ablation`, `Insertion` and `Scaling`: units of one layer, and a region.
 
     A region is a mask, bool or float in [0, 1]: ``[h, w]`` on the layer's grid, ``[H, W]`` on the image (a cell takes
@@ -46,9 +47,9 @@ class Edit(Displayed):
         if self.region is not None:
             object.__setattr__(self, "region", check_region(self.region))
 
+    @abstractmethod
     def target(self, chosen: Float[Tensor, "batch unit h w"]) -> Float[Tensor, "... unit #h #w"]:
         """Return the values that the units' activations ``[batch, unit, h, w]`` are forced to."""
-        raise NotImplementedError
 
     def apply(
         self, activation: Float[Tensor, "batch unit h w"], image_size: Size | None = None

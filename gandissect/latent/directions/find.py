@@ -110,8 +110,7 @@ def find_directions(
 
     Raises:
         KeyError: If there is no such method, layer or concept.
-        TypeError: If the generator or the segmenter does not implement its protocol, or the generator lacks what the
-            method needs.
+        TypeError: If the generator or the segmenter does not implement its protocol, or what the method needs.
         ValueError: If an option belongs to another method, no concept is named for a boundary, a concept is both
             changed and kept, or a number is out of range.
 

@@ -81,8 +81,7 @@ def invert(
         encoder: Function of images ``[picture, 3, H, W]`` that returns latent vectors z ``[picture, z_dim]``, such as
             ``generators.load_encoder(NAME).encode``. They are each picture's first start, before the nearest samples.
         num_candidates: Number of samples among which starting points are chosen, at least 2.
-        num_starts: Number of starting points per picture, at most ``num_candidates``; 1 is fast, more avoid poor local
-            minima.
+        num_starts: Number of starting points per picture, at most ``num_candidates``; more avoid poor local minima.
         num_steps: Number of Adam steps. A quarter of it is added for each start if there are several, and the full
             number again for the residual. 0 returns the first start, the best sample or the encoder's latent vector,
             which needs no gradients.
