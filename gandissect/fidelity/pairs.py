@@ -18,6 +18,7 @@ from torch import Tensor
 from ..core.display import Displayed
 from ..core.protocols import Generator, as_conditional, check_generator
 from ..core.sampling import derive_seed
+from ..core.types import check_type
 from ..inference.batches import check_counts, sample_blocks
 from ..stats.intervals import half_width
 
@@ -105,7 +106,7 @@ def measure_pairs(
         progress: Show a progress bar.
 
     Raises:
-        TypeError: If the generator does not implement its protocol.
+        TypeError: If the generator does not implement its protocol, or domains or masks are not a list or a tuple.
         KeyError: If there is no such domain.
         ValueError: If the generator has no classes, there are not two domains, or a number is out of range.
 
@@ -113,6 +114,8 @@ def measure_pairs(
     """
     check_generator(generator)
     check_counts(num_samples, batch_size)
+    check_type("domains", domains, (list, tuple), "name two domains")
+    check_type("masks", masks, (list, tuple), "pass a function for each of the two domains")
     if (conditional := as_conditional(generator)) is None:
         raise ValueError(f"{generator.name} has no classes, so it has no domains")
     if len(domains) != 2 or len(masks) != 2:
