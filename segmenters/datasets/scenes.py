@@ -40,7 +40,7 @@ class Scenes:
         resident_bytes: Memory limit of rendered pictures (4 size^2 bytes each); pictures beyond it are rendered for
             every batch.
         mood: Light and weather of every scene: noon, morning, golden, sunset, overcast, mist or dusk; None draws it.
-        season: Season of every scene: summer, spring or autumn; None draws it.
+        season: Season of every scene: summer, spring, autumn or winter; None draws one of the first three.
         place: Place of every scene, one of `classes`; None draws it.
 
     Raises:
@@ -94,7 +94,7 @@ class Scenes:
 
     @property
     def name(self) -> str:
-        """Name for reports: ``scenes``, with the names given after it, such as ``scenes@dusk``."""
+        """Name for reports: ``scenes``, with the names given after it, such as ``scenes@dusk@winter``."""
         return "@".join(["scenes", *self._setting.given.values()])
 
     @cached_property

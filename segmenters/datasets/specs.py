@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gandissect.core.lookup import lookup
 
-from ..scenes.layout import DRAWN, NAMES, Setting
+from ..scenes.layout import NAMES, Setting
 
 EDGES = "edges:"
 
@@ -85,22 +85,25 @@ def split_folder(spec: str) -> tuple[Path, str | None]:
 
 
 def read_scenes(spec: str, default: int) -> tuple[int, Setting]:
-    """Return the number of scenes of a specification, and its mood, season or place.
+    """Return the number of scenes of a specification, and its mood, season and place, as far as it names them.
 
     Args:
         spec: Specification of scenes.
         default: Number of scenes where it states none.
 
     Raises:
-        KeyError: If the mood, season or place is unknown.
-        ValueError: If the number is not at least 1.
+        KeyError: If a mood, season or place is unknown.
+        ValueError: If the number is not at least 1, or two names are of one kind.
     """
-    start, at, name = spec.partition("@")
+    start, *names = spec.split("@")
     _, colon, count = start.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
         raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
-    number = int(count) if colon else default
-    if not at:
-        return number, DRAWN
-    kinds = {known: kind for kind, names in NAMES.items() for known in names}
-    return number, Setting(**{lookup(kinds, name, "mood, season or place of scenes"): name})
+    kinds = {known: kind for kind, known_names in NAMES.items() for known in known_names}
+    given: dict[str, str] = {}
+    for name in names:
+        kind = lookup(kinds, name, "mood, season or place of scenes")
+        if kind in given:
+            raise ValueError(f"scenes must have one {kind}; got {given[kind]} and {name}: {spec!r}")
+        given[kind] = name
+    return int(count) if colon else default, Setting(**given)

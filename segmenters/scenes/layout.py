@@ -17,6 +17,7 @@ from .objects import Camera, Ground, Scene
 from .sample_objects import SEASONS, Season, roll_clouds, roll_season
 from .sample_sites import Site
 from .towns import roll_city, roll_lane, roll_street
+from .winter import cover_with_snow
 
 PLACES: dict[str, tuple[float, Callable[[Dice, Season], Site]]] = {
     "street": (0.25, roll_street),
@@ -81,7 +82,8 @@ def lay_out(seed: int, setting: Setting = DRAWN) -> Scene:
     standing = tuple(sorted(site.standing, key=lambda thing: thing.foot))
     if setting.mood is not None:
         light, _ = roll_light(Dice(seed), setting.mood)
-    return Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing, season.name, place)
+    scene = Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing, season.name, place)
+    return cover_with_snow(scene) if season.name == "winter" else scene
 
 
 def roll_place(seed: int) -> str:

@@ -68,6 +68,9 @@ def vary(dice: Dice, color: Triple, hue: float = 0.02, tone: float = 0.1) -> Col
     return rgb((255 * red, 255 * green, 255 * blue))
 
 
+SNOW = rgb((246, 248, 255))
+
+
 @dataclass(frozen=True, slots=True)
 class Mood:
     """Time of day and weather: colors in 0..255; key and ambient light multiply the colors of surfaces."""

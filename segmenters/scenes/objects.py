@@ -150,13 +150,14 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Street:
-    """Road across the picture, with pavement behind and in front of it."""
+    """Road across the picture, with pavement behind and in front of it, and a grass verge at the lower edge."""
 
     behind: float
     top: float
     bottom: float
     front: float
     color: Color
+    verge: Color
     stripes: bool
 
 
@@ -227,7 +228,7 @@ class House:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Tree: a trunk, and a crown of leafy puffs (x, y, radius) or of fir tiers; on pavement, with a bed of turf."""
+    """Tree: a trunk, and a crown of leafy puffs (x, y, radius) or of fir tiers; on pavement, with a bed of a color."""
 
     x: float
     foot: float
@@ -240,7 +241,7 @@ class Tree:
     fruit: Color | None
     distance: float
     offset: Point
-    bed: bool = False
+    bed: Color | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas, Patch, ellipse_distance, polygon_distance
-from .light import Light, rgb
+from .light import SNOW, Light, rgb
 from .noise import Array
 from .objects import Camera, Cloud, Footpath, Ground, Hill, Lane, Range, Scene, SceneLabel, Street, Water
 from .shade import line_coverage
 
 STRIPE = rgb((240, 236, 220))
 PAVING = rgb((196, 182, 164))
-SNOW = rgb((246, 248, 255))
 EARTH = rgb((176, 150, 108))
 
 
@@ -168,7 +167,7 @@ def paint_street(canvas: Canvas, street: Street, light: Light) -> None:
         patch.tint(patch.slab_coverage(middle - 0.007, middle + 0.007, patch.y) * dash, STRIPE * tone)
     if street.front < 1:
         shade = 1 + 0.2 * patch.noise("blade", (0.2, 0.7))
-        patch.paint(patch.y - street.front + 0 * patch.x, rgb((96, 150, 62)) * shade * tone, SceneLabel.GRASS)
+        patch.paint(patch.y - street.front + 0 * patch.x, street.verge * shade * tone, SceneLabel.GRASS)
 
 
 def paint_footpath(canvas: Canvas, path: Footpath, light: Light) -> None:

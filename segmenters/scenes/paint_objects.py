@@ -24,13 +24,12 @@ TIRE = rgb((30, 30, 34))
 HUB = rgb((176, 178, 184))
 HIP, NECK = 0.46, 0.80
 """Heights of hip and neck as shares of a person's height."""
-TURF = rgb((92, 146, 60))
 
 
 def paint_tree(canvas: Canvas, tree: Tree, light: Light) -> None:
     """Paint a tree: the trunk, then a leafy crown lit from the sun's side."""
-    if tree.bed:
-        turf = TURF * light.face("top")
+    if tree.bed is not None:
+        turf = tree.bed * light.face("top")
         paint_ellipse(canvas, (tree.x, tree.foot + 0.006), (max(0.05, 0.5 * tree.crown), 0.022), turf, SceneLabel.GRASS)
     cast_shadow(canvas, light, (tree.x, tree.foot), tree.crown, tree.height)
     half = max(0.012, tree.height * 0.045)

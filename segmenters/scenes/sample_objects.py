@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .canvas import Point
-from .light import Dice, Mood, Triple, vary
+from .light import Dice, Mood, Triple, rgb, vary
 from .noise import Color
 from .objects import Camera, Car, Cloud, Fence, Flowers, Hill, Person, Puff, Range, Tree
 
@@ -38,6 +38,7 @@ SHIRTS = (
 TROUSERS = ((40, 48, 92), (60, 56, 60), (110, 84, 60), (34, 70, 110), (150, 40, 60))
 SKINS = ((248, 208, 176), (226, 172, 130), (170, 116, 80), (110, 72, 50))
 HAIRS = ((48, 34, 26), (20, 18, 20), (120, 76, 40), (210, 170, 90), (150, 60, 30))
+TURF = rgb((92, 146, 60))
 BLOSSOMS = ((236, 40, 90), (250, 210, 60), (250, 130, 180), (255, 250, 250), (180, 90, 230), (250, 90, 40))
 
 
@@ -51,12 +52,12 @@ class Season:
     far_grass: Color
 
 
-SEASONS = {"summer": 0.6, "spring": 0.2, "autumn": 0.2}
-"""Probability of each season."""
+SEASONS = {"summer": 0.6, "spring": 0.2, "autumn": 0.2, "winter": 0.0}
+"""Probability of each season; winter must be asked for."""
 
 
 def roll_season(dice: Dice, name: str | None = None) -> Season:
-    """Draw a season, mostly summer; a name takes the place of the drawn one."""
+    """Draw a season, mostly summer; a name takes the place of the drawn one. Winter is summer before snow falls."""
     drawn = dice.weighted_choice(SEASONS)
     name = drawn if name is None else name
     if name == "autumn":
@@ -137,7 +138,9 @@ def roll_tree(dice: Dice, season: Season, camera: Camera, spot: Point, tall: flo
     else:
         crown, stretch = height * dice.uniform(0.30, 0.40), 1.0
         puffs = _roll_puffs(dice, (x, foot - height * 0.66), crown)
-    return Tree(x, foot, height * stretch, crown, kind, puffs, color, bark, fruit, distance, offset, bed)
+    return Tree(
+        x, foot, height * stretch, crown, kind, puffs, color, bark, fruit, distance, offset, TURF if bed else None
+    )
 
 
 def _roll_puffs(dice: Dice, middle: Point, crown: float) -> tuple[Puff, ...]:

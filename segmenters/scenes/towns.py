@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .light import Dice, vary
+from .light import Dice, rgb, vary
 from .objects import Camera, House, Lane, SceneObject, Street
 from .sample_buildings import HousePlan, remove_door, roll_house
 from .sample_objects import Season, roll_car, roll_flowers, roll_person, roll_tree
@@ -18,6 +18,8 @@ from .sample_sites import (
     roll_verge_trees,
 )
 
+VERGE = rgb((96, 150, 62))
+
 
 def roll_street(dice: Dice, season: Season) -> Site:
     """Draw a row of town houses behind a pavement, with a road across the picture."""
@@ -25,7 +27,9 @@ def roll_street(dice: Dice, season: Season) -> Site:
     camera = place_camera(horizon, foot, dice.uniform(0.045, 0.07))
     top = foot + dice.uniform(0.05, 0.10)
     bottom = min(1.1, top + dice.uniform(0.16, 0.26))
-    road = Street(foot - 0.004, top, bottom, bottom + 0.03, vary(dice, roll_asphalt(dice), 0.02), dice.chance(0.75))
+    road = Street(
+        foot - 0.004, top, bottom, bottom + 0.03, vary(dice, roll_asphalt(dice), 0.02), VERGE, dice.chance(0.75)
+    )
     standing = _roll_terrace(dice, season, camera, foot)
     if dice.chance(0.62):
         standing.append(roll_car(dice, camera, dice.uniform(0.14, 0.86), top + dice.uniform(0.04, 0.09), True))
@@ -57,7 +61,7 @@ def roll_city(dice: Dice, season: Season) -> Site:
     horizon, foot = dice.uniform(0.54, 0.62), dice.uniform(0.72, 0.79)
     camera = place_camera(horizon, foot, dice.uniform(0.036, 0.046))
     top = foot + dice.uniform(0.04, 0.08)
-    road = Street(foot - 0.004, top, 1.1, 1.2, vary(dice, roll_asphalt(dice), 0.02), dice.chance(0.8))
+    road = Street(foot - 0.004, top, 1.1, 1.2, vary(dice, roll_asphalt(dice), 0.02), VERGE, dice.chance(0.8))
     standing = _roll_skyline(dice, camera, foot - 0.07) + _roll_towers(dice, camera, foot)
     if dice.chance(0.7):
         standing.append(roll_car(dice, camera, dice.uniform(0.14, 0.86), top + dice.uniform(0.05, 0.10), True))

@@ -10,9 +10,10 @@ import torch
 
 from gandissect.core.protocols import as_classed
 from gandissect.core.sampling import derive_seed
-from segmenters.datasets import Scenes, open_pictures, open_source, pick_classes
+from segmenters.datasets import LabeledPictures, Scenes, open_pictures, open_source, pick_classes
 from segmenters.datasets.combining import Subset, UnlabeledSource, concat
 from segmenters.scenes.layout import MOODS, NAMES, PLACES, SEASONS, Setting, lay_out
+from segmenters.scenes.objects import SceneLabel
 from segmenters.scenes.rendering import render
 
 COUNT = 60
@@ -28,7 +29,7 @@ def test_scenes_without_names_are_those_of_before() -> None:
     assert pixels.hexdigest() == "8a87bd19511f0bd37f0256dff8014f4e21a282ad0c8046da36a91ed35aa79c59"
 
 
-@pytest.mark.parametrize("names", [{"mood": "dusk"}, {"mood": "overcast"}, {"season": "autumn"}])
+@pytest.mark.parametrize("names", [{"mood": "dusk"}, {"mood": "overcast"}, {"season": "autumn"}, {"season": "winter"}])
 def test_another_mood_or_season_changes_colors_only(names: dict[str, str]) -> None:
     plain, changed = (Scenes(64, COUNT, 5, **given).batch(range(COUNT)) for given in ({}, names))
     assert torch.equal(plain.labels, changed.labels)
@@ -40,6 +41,23 @@ def test_noon_and_dusk_are_pairs_and_dusk_is_darker() -> None:
     assert torch.equal(noon.labels, dusk.labels)
     brightness = [batch.images.float().mean((1, 2, 3)) for batch in (noon, dusk)]
     assert (brightness[1] < brightness[0]).all()
+
+
+def test_winter_whitens_the_ground_and_is_never_drawn() -> None:
+    summer, winter = (
+        Scenes(64, COUNT, season=season, mood="noon").batch(range(COUNT)) for season in ("summer", "winter")
+    )
+    assert torch.equal(summer.labels, winter.labels)
+    lawn = summer.labels == SceneLabel.GRASS
+
+    def grass(batch: LabeledPictures) -> torch.Tensor:
+        return batch.images.float().permute(0, 2, 3, 1)[lawn].mean(0)  # red, green, blue
+
+    assert grass(summer)[1] > 1.5 * grass(summer)[2]  # green
+    assert grass(winter).max() < 1.15 * grass(winter).min()  # white or gray,
+    assert grass(winter).mean() > 1.5 * grass(summer).mean()  # and lighter
+    seasons = {lay_out(derive_seed(9, "scenes", index)).season for index in range(500)}
+    assert seasons == {"summer", "spring", "autumn"}
 
 
 @pytest.mark.parametrize("kind", ["mood", "season", "place"])
@@ -66,7 +84,7 @@ def test_every_name_is_that_of_the_scene() -> None:
 
 def test_a_name_is_of_one_kind() -> None:
     names = [name for kind in NAMES.values() for name in kind]
-    assert len(set(names)) == len(names) == 17
+    assert len(set(names)) == len(names) == 18
 
 
 def test_the_classes_of_scenes_are_their_places() -> None:
@@ -102,10 +120,10 @@ def test_a_specification_names_a_mood_a_season_or_a_place() -> None:
     assert repr(dusk) == "Scenes(32, num_images=20, seed=0, mood='dusk')"
     assert torch.equal(dusk.batch([3]).images, Scenes(32, 20, mood="dusk").batch([3]).images)
     assert repr(open_source("scenes@autumn", 32)) == "Scenes(32, num_images=50000, seed=0, season='autumn')"
-    train, held_out = open_pictures(["scenes:20@lake"], 32)
+    train, held_out = open_pictures(["scenes:20@winter@lake"], 32)
     assert held_out is not None
     for source in (train, held_out):
-        assert source.name == "scenes@lake"
+        assert source.name == "scenes@winter@lake"
         classed = as_classed(source)
         assert classed is not None and set(classed.class_indices.tolist()) == {3}
 
@@ -114,6 +132,11 @@ def test_a_specification_names_a_mood_a_season_or_a_place() -> None:
 def test_unknown_names_are_refused(spec: str) -> None:
     with pytest.raises(KeyError, match="unknown mood, season or place of scenes 'dusc'; did you mean 'dusk'"):
         open_source(spec, 32)
+
+
+def test_two_names_of_one_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="scenes must have one mood; got noon and dusk: 'scenes@noon@lake@dusk'"):
+        open_source("scenes@noon@lake@dusk", 32)
 
 
 def test_scenes_of_an_unknown_name_are_refused() -> None:
