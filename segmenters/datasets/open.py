@@ -57,7 +57,7 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
     if names_scenes(spec):
         count, setting = read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
         seed = HELD_OUT_SCENES_SEED if held_out else SCENES_SEED
-        return Scenes(size, count, seed, mood=setting.mood, season=setting.season, place=setting.place)
+        return Scenes(size, count, seed, **setting.given)
     folder, split = split_folder(spec)
     if list_splits(folder):
         return IdxPictures(folder, size, split)

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from operator import index as as_integer
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from torch import Tensor
 
 from gandissect.core.sampling import check_num_samples, check_seed
 from gandissect.core.types import Concept
 
+from ..scenes.hours import HOURS, group_of
 from ..scenes.layout import PLACES, Setting
 from ..scenes.objects import CONCEPTS
-from ..scenes.rendering import check_scene_size, draw_place, render
+from ..scenes.rendering import check_scene_size, draw_place, draw_scene_hour, render
 from .source import LabeledPictures
 
 RESIDENT_BYTES = 2 << 30
@@ -30,8 +32,9 @@ RESIDENT_BYTES = 2 << 30
 class Scenes:
     """Source of rendered scenes, which stay in memory as uint8 once rendered; their classes are the places.
 
-    A mood, a season or a place of its own leaves all else as it is: sources that differ only in the mood or the season
-    show the same things at the same pixels.
+    A mood, an hour, a season or a place of its own leaves all else as it is: sources that differ only in the mood, the
+    hour or the season show the same things at the same pixels. If the hours are drawn, the classes are their five
+    groups.
 
     Args:
         size: Height and width, 16 to 1024 pixels.
@@ -41,11 +44,13 @@ class Scenes:
             every batch.
         mood: Light and weather of every scene: noon, morning, golden, sunset, overcast, mist or dusk; None draws it.
         season: Season of every scene: summer, spring, autumn or winter; None draws one of the first three.
-        place: Place of every scene, one of `classes`; None draws it.
+        place: Place of every scene: street, lane, country, lake, coast, city or wild; None draws it.
+        hour: Hour of the day of every scene, in place of its mood: from 0, morning, over noon, golden light and sunset
+            to 1, dusk; "drawn" draws it for each scene, uniformly and independently of everything else.
 
     Raises:
         KeyError: If a name is unknown; the message suggests the nearest one and lists all of them.
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or both a mood and an hour are given.
 
     Examples:
         >>> from segmenters.datasets import Scenes
@@ -60,7 +65,6 @@ class Scenes:
     """
 
     concepts: tuple[Concept, ...] = CONCEPTS
-    classes: tuple[str, ...] = tuple(PLACES)
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class Scenes:
         mood: str | None = None,
         season: str | None = None,
         place: str | None = None,
+        hour: float | Literal["drawn"] | None = None,
     ) -> None:
         check_scene_size(size)
         if num_images < 1:
@@ -80,13 +85,14 @@ class Scenes:
         if resident_bytes < 0:
             raise ValueError(f"resident_bytes must be at least 0; got {resident_bytes}")
         self.size, self.seed, self._num_images = size, check_seed(seed), num_images
-        self._setting = Setting(mood, season, place)
+        self._setting = Setting(mood, season, place, hour)
+        self.classes: tuple[str, ...] = HOURS if hour == "drawn" else tuple(PLACES)
         kept = min(num_images, resident_bytes // (4 * size * size))
         self._kept = np.empty((kept, 4, size, size), np.uint8)
         self._rendered = np.zeros(kept, bool)
 
     def __repr__(self) -> str:
-        names = "".join(f", {kind}={name!r}" for kind, name in self._setting.given.items())
+        names = "".join(f", {kind}={value!r}" for kind, value in self._setting.given.items())
         return f"Scenes({self.size}, num_images={len(self)}, seed={self.seed}{names})"
 
     def __len__(self) -> int:
@@ -95,13 +101,28 @@ class Scenes:
     @property
     def name(self) -> str:
         """Name for reports: ``scenes``, with the names given after it, such as ``scenes@dusk@winter``."""
-        return "@".join(["scenes", *self._setting.given.values()])
+        names = ("hours" if value == "drawn" else str(value) for value in self._setting.given.values())
+        return "@".join(["scenes", *names])
 
     @cached_property
     def class_indices(self) -> Int64[Tensor, " picture"]:
-        """Index of every scene's place, int64, drawn without rendering the scenes."""
+        """Index of every scene's class, int64, drawn without rendering the scenes."""
+        if self._setting.hour == "drawn":
+            return torch.tensor([group_of(hour) for hour in self.hours.tolist()], dtype=torch.int64, device="cpu")
         places = (self._setting.place or draw_place(self.seed, index) for index in range(len(self)))
         return torch.tensor([self.classes.index(place) for place in places], dtype=torch.int64, device="cpu")
+
+    @cached_property
+    def hours(self) -> Float64[Tensor, " picture"]:
+        """Hour of every scene, float64 in [0, 1].
+
+        Raises:
+            ValueError: If the scenes have moods instead of hours.
+        """
+        if (hour := self._setting.hour) is None:
+            raise ValueError(f'the scenes must have hours (hour="drawn", or scenes@hours); got {self.name}')
+        hours = [draw_scene_hour(self.seed, i) if hour == "drawn" else hour for i in range(len(self))]
+        return torch.tensor(hours, dtype=torch.float64, device="cpu")
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return a batch of pictures and labels.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from gandissect.core.lookup import lookup
 
@@ -85,7 +86,7 @@ def split_folder(spec: str) -> tuple[Path, str | None]:
 
 
 def read_scenes(spec: str, default: int) -> tuple[int, Setting]:
-    """Return the number of scenes of a specification, and its mood, season and place, as far as it names them.
+    """Return the number of scenes of a specification, and its mood, season, place and hour, as far as it states them.
 
     Args:
         spec: Specification of scenes.
@@ -93,17 +94,26 @@ def read_scenes(spec: str, default: int) -> tuple[int, Setting]:
 
     Raises:
         KeyError: If a mood, season or place is unknown.
-        ValueError: If the number is not at least 1, or two names are of one kind.
+        ValueError: If the number is not at least 1, or two names are of one kind, or the hour is out of range.
     """
     start, *names = spec.split("@")
     _, colon, count = start.partition(":")
     if colon and not (count.isdecimal() and int(count) > 0):
         raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
-    kinds = {known: kind for kind, known_names in NAMES.items() for known in known_names}
-    given: dict[str, str] = {}
+    given: dict[str, Any] = {}
     for name in names:
-        kind = lookup(kinds, name, "mood, season or place of scenes")
+        kind, value = _read_name(name)
         if kind in given:
-            raise ValueError(f"scenes must have one {kind}; got {given[kind]} and {name}: {spec!r}")
-        given[kind] = name
+            raise ValueError(f"scenes must have one {kind}; got {given[kind]} and {value}: {spec!r}")
+        given[kind] = value
     return int(count) if colon else default, Setting(**given)
+
+
+def _read_name(name: str) -> tuple[str, str | float]:
+    """Return what a name of scenes sets, and to which value."""
+    try:
+        return "hour", float(name)
+    except ValueError:
+        kinds = {known: kind for kind, names in NAMES.items() for known in names} | {"hours": "hour"}
+        kind = lookup(kinds, name, "mood, season or place of scenes")
+        return kind, "drawn" if kind == "hour" else name

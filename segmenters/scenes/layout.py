@@ -7,11 +7,14 @@ sun in the sky, mountains at the horizon, cars on roads, people on grass or pave
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from gandissect.core.lookup import lookup
+from gandissect.core.ranges import Range, check_number
 
 from .country import roll_coast, roll_country, roll_lake, roll_wild
+from .hours import HOURS, draw_hour, group_of, mood_at
 from .light import MOODS, Dice, Light, Mood, roll_light
 from .objects import Camera, Ground, Scene
 from .sample_objects import SEASONS, Season, roll_clouds, roll_season
@@ -41,23 +44,32 @@ class Setting:
         mood: Name of the light and weather, of `MOODS`.
         season: Name of the season, of `SEASONS`.
         place: Name of the place, of `PLACES`.
+        hour: Hour of the day, from the morning, 0, to dusk, 1, in place of the mood; "drawn" draws it for each scene.
 
     Raises:
         KeyError: If a name is unknown; the message suggests the nearest one and lists all of them.
+        ValueError: If the hour is out of range, or a mood is given too.
     """
 
     mood: str | None = None
     season: str | None = None
     place: str | None = None
+    hour: float | Literal["drawn"] | None = None
 
     def __post_init__(self) -> None:
-        for kind, name in self.given.items():
-            lookup(dict.fromkeys(NAMES[kind]), name, f"{kind} of scenes")
+        for kind, names in NAMES.items():
+            if (name := getattr(self, kind)) is not None:
+                lookup(dict.fromkeys(names), name, f"{kind} of scenes")
+        if self.hour is not None and self.mood is not None:
+            raise ValueError(f"scenes must have a mood or an hour, not both; got {self.mood} and {self.hour}")
+        if self.hour is not None and self.hour != "drawn":
+            check_number("hour", self.hour, Range(0, 1))
 
     @property
-    def given(self) -> dict[str, str]:
-        """The names that are given, by kind."""
-        return {kind: name for kind, name in asdict(self).items() if name is not None}
+    def given(self) -> dict[str, Any]:
+        """What is given, by kind."""
+        values = {kind: getattr(self, kind) for kind in (*NAMES, "hour")}
+        return {kind: value for kind, value in values.items() if value is not None}
 
 
 NAMES: dict[str, tuple[str, ...]] = {"mood": tuple(MOODS), "season": tuple(SEASONS), "place": tuple(PLACES)}
@@ -68,8 +80,9 @@ DRAWN = Setting()
 def lay_out(seed: int, setting: Setting = DRAWN) -> Scene:
     """Return the scene of a seed.
 
-    A given name leaves all other draws as they are. Thus another season changes only colors. Another mood changes only
-    the light: the sun and the clouds stay those of the mood that was drawn, so that things are at the same pixels.
+    A given name leaves all other draws as they are. Thus another season changes only colors. Another mood or hour
+    changes only the light: the sun and the clouds stay those of the mood that was drawn, so that things are at the same
+    pixels.
     """
     dice = Dice(seed)
     light, mood = roll_light(dice)
@@ -80,9 +93,12 @@ def lay_out(seed: int, setting: Setting = DRAWN) -> Scene:
     sun = _roll_sun(dice, light, mood, site.camera, place in TOWNS)
     clouds = roll_clouds(dice, mood, site.camera.horizon)
     standing = tuple(sorted(site.standing, key=lambda thing: thing.foot))
-    if setting.mood is not None:
-        light, _ = roll_light(Dice(seed), setting.mood)
-    scene = Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing, season.name, place)
+    hour = draw_hour(seed) if setting.hour == "drawn" else setting.hour
+    if hour is not None:
+        light, _ = roll_light(Dice(seed), (HOURS[group_of(hour)], mood_at(hour)))
+    elif setting.mood is not None:
+        light, _ = roll_light(Dice(seed), (setting.mood, MOODS[setting.mood][1]))
+    scene = Scene(light, site.camera, sun, clouds, site.backdrop, ground, site.ways, standing, season.name, place, hour)
     return cover_with_snow(scene) if season.name == "winter" else scene
 
 

@@ -270,11 +270,10 @@ class Light:
         return color + (self.horizon - color) * np.float32(self.fog(distance))
 
 
-def roll_light(dice: Dice, name: str | None = None) -> tuple[Light, Mood]:
-    """Draw the light and weather of a picture; the name of a mood takes the place of the drawn one."""
+def roll_light(dice: Dice, given: tuple[str, Mood] | None = None) -> tuple[Light, Mood]:
+    """Draw the light and weather of a picture; a given mood and its name take the place of the drawn ones."""
     drawn = dice.weighted_choice({name: weight for name, (weight, _) in MOODS.items()})
-    name = drawn if name is None else name
-    mood = MOODS[name][1]
+    name, mood = (drawn, MOODS[drawn][1]) if given is None else given
     warm = dice.uniform(-0.05, 0.05)
     exposure = dice.uniform(0.92, 1.08)
     cast = np.array([1 + warm, 1, 1 - warm], np.float32).reshape(3, 1, 1) * np.float32(exposure)

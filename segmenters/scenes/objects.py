@@ -308,7 +308,10 @@ SceneObject = House | Tree | Car | Person | Fence | Flowers | Water
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Scene before it is painted; `standing` is sorted from far to near. The name of its mood is in its light."""
+    """Scene before it is painted; `standing` is sorted from far to near. The name of its mood is in its light.
+
+    The hour of the day, from 0 to 1, is None unless it was asked for.
+    """
 
     light: Light
     camera: Camera
@@ -320,3 +323,4 @@ class Scene:
     standing: tuple[SceneObject, ...]
     season: str
     place: str
+    hour: float | None = None

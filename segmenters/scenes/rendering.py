@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from gandissect.core.sampling import derive_seed
 
 from .canvas import Canvas
+from .hours import draw_hour
 from .layout import DRAWN, Setting, lay_out, roll_place
 from .objects import Car, Fence, Flowers, House, Lane, Person, Range, Scene, SceneObject, Street, Tree, Water
 from .paint_buildings import paint_house
@@ -54,6 +55,11 @@ def render(
 def draw_place(seed: int, index: int) -> str:
     """Return the name of the place that a picture shows, without rendering it; arguments as for `render`."""
     return roll_place(_seed_of(seed, index))
+
+
+def draw_scene_hour(seed: int, index: int) -> float:
+    """Return the hour that is drawn for a picture, without rendering it; arguments as for `render`."""
+    return draw_hour(_seed_of(seed, index))
 
 
 def check_scene_size(size: int) -> None:
