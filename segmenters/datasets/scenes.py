@@ -19,10 +19,11 @@ from torch import Tensor
 from gandissect.core.sampling import check_num_samples, check_seed
 from gandissect.core.types import Concept
 
+from ..scenes.attributes import Attributes, describe_scene
 from ..scenes.hours import HOURS, group_of
 from ..scenes.layout import PLACES, Setting
 from ..scenes.objects import CONCEPTS
-from ..scenes.rendering import check_scene_size, draw_place, draw_scene_hour, render
+from ..scenes.rendering import check_scene_size, draw_place, draw_scene_hour, lay_out_picture, render
 from .source import LabeledPictures
 
 RESIDENT_BYTES = 2 << 30
@@ -90,6 +91,7 @@ class Scenes:
         kept = min(num_images, resident_bytes // (4 * size * size))
         self._kept = np.empty((kept, 4, size, size), np.uint8)
         self._rendered = np.zeros(kept, bool)
+        self._attributes: dict[int, Attributes] = {}
 
     def __repr__(self) -> str:
         names = "".join(f", {kind}={value!r}" for kind, value in self._setting.given.items())
@@ -143,10 +145,27 @@ class Scenes:
             planes[mirrored] = planes[mirrored].flip(-1)
         return LabeledPictures(planes[:, :3].contiguous(), planes[:, 3].long())
 
-    def _planes(self, index: int) -> UInt8[np.ndarray, "4 size size"]:
-        """Return the red, green, blue and label planes of a picture, uint8 ``[4, size, size]``."""
+    def attributes(self, index: int) -> Attributes:
+        """Return what a picture shows.
+
+        Args:
+            index: Index of the picture, from 0 to ``len(self) - 1``.
+
+        Raises:
+            ValueError: If the index is out of range.
+        """
+        self._check_index(index)
+        if index not in self._attributes:
+            self._attributes[index] = describe_scene(lay_out_picture(self.seed, index, self._setting))
+        return self._attributes[index]
+
+    def _check_index(self, index: int) -> None:
         if not 0 <= index < self._num_images:
             raise ValueError(f"indices must be 0 to {self._num_images - 1}; got {index}")
+
+    def _planes(self, index: int) -> UInt8[np.ndarray, "4 size size"]:
+        """Return the red, green, blue and label planes of a picture, uint8 ``[4, size, size]``."""
+        self._check_index(index)
         if index < len(self._kept) and self._rendered[index]:
             planes: UInt8[np.ndarray, "4 size size"] = self._kept[index]
             return planes

@@ -1,1 +1,5 @@
-"""Render outdoor scenes with exact labels."""
+"""Render outdoor scenes with exact labels, and state what they show."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

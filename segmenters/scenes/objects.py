@@ -256,6 +256,7 @@ class Car:
     ahead: bool
     kind: str
     color: Color
+    color_name: str
     distance: float
 
 

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from gandissect.core.sampling import derive_seed
 
 from .canvas import Canvas
 from .hours import draw_hour
 from .layout import DRAWN, Setting, lay_out, roll_place
-from .objects import Car, Fence, Flowers, House, Lane, Person, Range, Scene, SceneObject, Street, Tree, Water
+from .objects import (
+    Car,
+    Fence,
+    Flowers,
+    House,
+    Lane,
+    Person,
+    Range,
+    Scene,
+    SceneLabel,
+    SceneObject,
+    Street,
+    Tree,
+    Water,
+)
 from .paint_buildings import paint_house
 from .paint_land import (
     paint_cloud,
@@ -48,8 +62,13 @@ def render(
     check_scene_size(size)
     if index < 0:
         raise ValueError(f"index must be at least 0; got {index}")
-    canvas = paint_scene(lay_out(_seed_of(seed, index), setting), size)
+    canvas = paint_scene(lay_out_picture(seed, index, setting), size)
     return _quantize(canvas), canvas.labels
+
+
+def lay_out_picture(seed: int, index: int, setting: Setting = DRAWN) -> Scene:
+    """Return the scene of a picture before it is painted; arguments as for `render`."""
+    return lay_out(_seed_of(seed, index), setting)
 
 
 def draw_place(seed: int, index: int) -> str:
@@ -84,6 +103,28 @@ def _quantize(canvas: Canvas) -> UInt8[np.ndarray, "size size 3"]:
 
 def paint_scene(scene: Scene, size: int) -> Canvas:
     """Paint a scene from back to front on a canvas of size x size pixels."""
+    canvas = _paint_land(scene, size)
+    for thing in scene.standing:
+        _paint_object(canvas, thing, scene)
+    return canvas
+
+
+def paint_owners(scene: Scene, size: int) -> tuple[UInt8[np.ndarray, "size size"], Int64[np.ndarray, "size size"]]:
+    """Return the labels of a scene, and the index in `standing` of the thing that each pixel shows, -1 for none."""
+    canvas = _paint_land(scene, size)
+    owners = np.full((size, size), -1, np.int64)
+    for index, thing in enumerate(scene.standing):
+        behind = canvas.labels.copy()
+        canvas.labels[...] = SceneLabel.SKY  # which nothing that stands is labeled
+        _paint_object(canvas, thing, scene)
+        touched = canvas.labels != SceneLabel.SKY
+        owners[touched] = index
+        np.copyto(canvas.labels, behind, where=~touched)
+    return canvas.labels, owners
+
+
+def _paint_land(scene: Scene, size: int) -> Canvas:
+    """Paint all that does not stand on the ground."""
     canvas = Canvas.blank(size)
     light, camera = scene.light, scene.camera
     paint_sky(canvas, scene)
@@ -103,8 +144,6 @@ def paint_scene(scene: Scene, size: int) -> Canvas:
             paint_street(canvas, way, light)
         else:
             paint_footpath(canvas, way, light)
-    for thing in scene.standing:
-        _paint_object(canvas, thing, scene)
     return canvas
 
 

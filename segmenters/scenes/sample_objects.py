@@ -15,16 +15,16 @@ LEAVES = ((66, 128, 50), (82, 148, 54), (52, 108, 58), (104, 150, 60), (60, 136,
 AUTUMN = ((206, 128, 40), (196, 84, 40), (212, 164, 56), (168, 120, 50))
 CHERRY = (244, 190, 208)
 FIRS = ((36, 88, 62), (44, 100, 72), (34, 78, 70))
-CARS = (
-    (206, 36, 40),
-    (30, 80, 190),
-    (244, 200, 40),
-    (240, 240, 238),
-    (32, 140, 90),
-    (236, 120, 30),
-    (70, 180, 210),
-    (60, 60, 70),
-)
+CARS: dict[str, Triple] = {
+    "red": (206, 36, 40),
+    "blue": (30, 80, 190),
+    "yellow": (244, 200, 40),
+    "white": (240, 240, 238),
+    "green": (32, 140, 90),
+    "orange": (236, 120, 30),
+    "turquoise": (70, 180, 210),
+    "black": (60, 60, 70),
+}
 SHIRTS = (
     (220, 40, 50),
     (40, 90, 210),
@@ -161,8 +161,9 @@ def roll_car(dice: Dice, camera: Camera, x: float, foot: float, sideways: bool) 
     shape = {"saloon": (2.3, 1.22), "van": (2.0, 1.05)}[kind]
     length = height * shape[0 if sideways else 1]
     facing = (1 if dice.chance(0.5) else -1) if sideways else 0
-    ahead, color = dice.chance(0.5), vary(dice, dice.choice(CARS), 0.01)
-    return Car(x, foot, length, height, facing, ahead, kind, color, camera.distance(foot))
+    ahead, name = dice.chance(0.5), dice.choice(tuple(CARS))
+    color = vary(dice, CARS[name], 0.01)
+    return Car(x, foot, length, height, facing, ahead, kind, color, name, camera.distance(foot))
 
 
 def roll_person(dice: Dice, camera: Camera, x: float, foot: float) -> Person:

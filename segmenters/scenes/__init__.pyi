@@ -1,0 +1,1 @@
+from .attributes import Attributes as Attributes
