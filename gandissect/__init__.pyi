@@ -46,6 +46,8 @@ from .core import (
     Generator as Generator,
     LayerInfo as LayerInfo,
     Segmenter as Segmenter,
+    Translation as Translation,
+    Translator as Translator,
     UnitSet as UnitSet,
     derive_seed as derive_seed,
     sample_z as sample_z,

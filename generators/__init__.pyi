@@ -2,11 +2,15 @@ from .architectures.base import LayeredGenerator as LayeredGenerator
 from .architectures.cgan import ConditionalDCGAN as ConditionalDCGAN
 from .architectures.conditional import ConditionalGenerator as ConditionalGenerator
 from .architectures.dcgan import DCGAN as DCGAN, DCGANDiscriminator as DCGANDiscriminator
+from .architectures.patchgan import PatchDiscriminator as PatchDiscriminator
 from .architectures.planted import PlantedGenerator as PlantedGenerator
 from .architectures.progan import GrowingDiscriminator as GrowingDiscriminator, ProGAN as ProGAN
 from .architectures.stylegan import StyleGAN as StyleGAN
 from .architectures.stylegan2 import ResidualDiscriminator as ResidualDiscriminator, StyleGAN2 as StyleGAN2
 from .architectures.stylegan3 import StyleGAN3 as StyleGAN3
+from .architectures.translator import Translator as Translator
+from .architectures.translator_resnet import ResNetTranslator as ResNetTranslator
+from .architectures.translator_unet import UNetTranslator as UNetTranslator
 from .hub import (
     card as card,
     has_encoder as has_encoder,

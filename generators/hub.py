@@ -36,6 +36,8 @@ from .architectures.stylegan import StyleGAN
 from .architectures.stylegan2 import StyleGAN2
 from .architectures.stylegan2_bilinear import BilinearStyleGAN2
 from .architectures.stylegan3 import StyleGAN3
+from .architectures.translator_resnet import ResNetTranslator
+from .architectures.translator_unet import UNetTranslator
 from .architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .importers import import_checkpoint
 from .importers.files.checkpoint import is_own
@@ -57,11 +59,13 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         ProGAN,
         ResizeConv,
         ResNet,
+        ResNetTranslator,
         SAGAN,
         Stack,
         StyleGAN,
         StyleGAN2,
         StyleGAN3,
+        UNetTranslator,
         VirtualNormDCGAN,
         VirtualNormMLP,
     )

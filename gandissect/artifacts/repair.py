@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from ..core.lookup import check_choice, lookup
-from ..core.protocols import Generator, check_generator
+from ..core.protocols import Generator, check_generator, limit_rows
 from ..core.sampling import derive_seed
 from ..core.types import UnitSet
 from ..inference.batches import LayerSampler
@@ -87,7 +87,8 @@ def compute_forced_values(generator: Generator, units: UnitSet, force_to: Forced
     Args:
         generator: Generator whose units are forced.
         units: Units to force.
-        force_to: ``zero``, or each unit's ``mean`` over 512 fixed images and all positions.
+        force_to: ``zero``, or each unit's ``mean`` over 512 fixed images and all positions; over all
+            pictures of a translator that has fewer.
 
     Returns:
         One value per unit.
@@ -104,6 +105,7 @@ def compute_forced_values(generator: Generator, units: UnitSet, force_to: Forced
         return (0.0,) * len(units)
     source = LayerSampler(generator, (units.layer,), derive_seed(0, "means"), BATCH, progress=False)
     total, index = torch.zeros(len(units), dtype=torch.float64, device="cpu"), list(units.units)
-    for batch in source.activations(range(MEAN_SAMPLES), "means"):
+    num_samples = limit_rows(generator, MEAN_SAMPLES)
+    for batch in source.activations(range(num_samples), "means"):
         total += batch.activations[units.layer].maps[:, index].cpu().double().mean(dim=(2, 3)).sum(dim=0)
-    return tuple((total / MEAN_SAMPLES).float().tolist())
+    return tuple((total / num_samples).float().tolist())

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
-from ..core.protocols import Generator, Segmenter, check_generator, check_protocols
+from ..core.protocols import Generator, Segmenter, check_generator, check_protocols, limit_rows
 from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import LayerSampler
@@ -42,7 +42,7 @@ def quantile_values(
         units: Units whose quantiles are computed.
         quantile: Share of the values at or below the quantile, above 0 and at most 1.
         num_samples: Number of samples, at least 1; their latent vectors are not those of
-            ``generator.sample_z(n, seed)``.
+            ``generator.sample_z(n, seed)``. Of a translator with fewer pictures, all are used.
         seed: Seed of the latent vectors.
 
     Returns:
@@ -68,7 +68,7 @@ def quantile_table(
         units: Units whose quantiles are computed.
         quantiles: Share of the values at or below each quantile, above 0 and at most 1.
         num_samples: Number of samples, at least 1; their latent vectors are not those of
-            ``generator.sample_z(n, seed)``.
+            ``generator.sample_z(n, seed)``. Of a translator with fewer pictures, all are used.
         seed: Seed of the latent vectors.
 
     Returns:
@@ -80,7 +80,7 @@ def quantile_table(
 
     Source: Bau et al. 2019, Sec. 4.4 (insertion at the 99th percentile).
     """
-    seed = check_seed(seed)
+    seed, num_samples = check_seed(seed), limit_rows(generator, num_samples)
     if wrong := [quantile for quantile in quantiles if not 0 < quantile <= 1]:
         raise ValueError(f"quantile must be above 0 and at most 1; got {', '.join(map(str, wrong))}")
     sampler = _make_sampler(generator, units, num_samples, seed)
@@ -140,7 +140,7 @@ def present_values(
         units: Units whose means are computed.
         concept: Name of the concept.
         num_samples: Number of samples, at least 1; their latent vectors are not those of
-            ``generator.sample_z(n, seed)``.
+            ``generator.sample_z(n, seed)``. Of a translator with fewer pictures, all are used.
         seed: Seed of the latent vectors.
 
     Returns:
@@ -152,7 +152,7 @@ def present_values(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    seed = check_seed(seed)
+    seed, num_samples = check_seed(seed), limit_rows(generator, num_samples)
     check_protocols(generator, segmenter)
     UnitSet.check(units)
     index = concept_index(segmenter.concepts, concept)

@@ -20,6 +20,8 @@ from .protocols import (
     PictureBatch as PictureBatch,
     PictureSource as PictureSource,
     Segmenter as Segmenter,
+    Translation as Translation,
+    Translator as Translator,
     check_mode as check_mode,
     check_protocols as check_protocols,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Protocol, cast, runtime_checkable
 
 import torch
@@ -76,6 +76,46 @@ class ConditionalGenerator(Generator, Protocol):
 
     def of_classes(self, *classes: str | int) -> ConditionalGenerator:
         """Return a generator with the same weights, whose ``sample_z`` draws from some classes only."""
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """A network that translates pictures into pictures; put on pictures, it is a `Generator`."""
+
+    @property
+    def name(self) -> str:
+        """Name for reports."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of architecture and weights."""
+
+    def on(self, pictures: PictureSource | Tensor) -> Translation:
+        """Return a generator with the same weights, whose row ``i`` stands for picture ``i``.
+
+        Args:
+            pictures: A source of pictures; or uint8 ``[picture, 3, H, W]``; or float ``[picture, channel, H, W]``,
+                which the network takes as they are.
+        """
+
+
+@runtime_checkable
+class Translation(Generator, Protocol):
+    """A translator on pictures: a row is noise, if the translator takes any, and after it a picture.
+
+    Row ``i`` of ``sample_z`` stands for picture ``i``, whatever the seed, which draws the noise only.
+    """
+
+    @property
+    def noise_dim(self) -> int:
+        """Length of the noise at the beginning of a row; the rest is the picture."""
+
+    @property
+    def pictures(self) -> Sized:
+        """The pictures, as many as there are rows."""
+
+    def on(self, pictures: PictureSource | Tensor) -> Translation:
+        """Return the translator on other pictures."""
 
 
 @runtime_checkable
@@ -157,10 +197,61 @@ def as_conditional(generator: Generator) -> ConditionalGenerator | None:
     return cast(ConditionalGenerator, generator) if getattr(generator, "classes", ()) else None
 
 
+def as_translation(generator: Generator) -> Translation | None:
+    """Return a generator whose rows are pictures, or None if they are not."""
+    return cast(Translation, generator) if getattr(generator, "pictures", None) is not None else None
+
+
 def noise_length(generator: Generator) -> int:
-    """Return the number of entries of a row that are noise; the rest, if any, is the class."""
-    conditional = as_conditional(generator)
-    return generator.z_dim if conditional is None else conditional.noise_dim
+    """Return the number of entries of a row that are noise; the rest, if any, is the class or the picture.
+
+    Raises:
+        ValueError: If a row is a picture without noise.
+    """
+    part = as_translation(generator) or as_conditional(generator)
+    length = generator.z_dim if part is None else part.noise_dim
+    if not length:
+        raise ValueError(
+            f"{generator.name} translates pictures without noise, so there is no latent space to move in, to find "
+            "directions in or to invert pictures to; edit its units instead"
+        )
+    return length
+
+
+def check_rows(generator: Generator, stop: int) -> None:
+    """Check that a generator has rows for the samples before ``stop``, as one of latent vectors always has.
+
+    Raises:
+        ValueError: If it translates fewer pictures.
+    """
+    if (translation := as_translation(generator)) is not None:
+        check_row_range(stop, 0, len(translation.pictures))
+
+
+def limit_rows(generator: Generator, num_samples: int) -> int:
+    """Return a number of samples, or the number of pictures where a translator has fewer."""
+    translation = as_translation(generator)
+    return num_samples if translation is None else min(num_samples, len(translation.pictures))
+
+
+def check_row_range(num_rows: int, start: int, num_pictures: int) -> None:
+    """Check that a translation has a picture for each of its rows.
+
+    Args:
+        num_rows: Number of rows.
+        start: Index of the first row.
+        num_pictures: Number of pictures.
+
+    Raises:
+        ValueError: If a number is negative, or a row has no picture.
+    """
+    if min(num_rows, start) < 0:
+        raise ValueError(f"num_samples and start must be at least 0; got {num_rows} and {start}")
+    if start + num_rows > num_pictures:
+        raise ValueError(
+            f"a translator has one row per picture, {num_pictures} in all; got {num_rows} samples from number {start}; "
+            "use fewer samples (num_samples, --num-samples) or more pictures"
+        )
 
 
 def may_flip(source: PictureSource) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..core.hooks import trace
 from ..core.lookup import lookup
 from ..core.progress import progress_bar
-from ..core.protocols import Generator, Segmenter
+from ..core.protocols import Generator, Segmenter, check_rows
 from ..core.sampling import blocks, check_num_samples
 from ..core.types import LayerInfo
 from .checks import check_images, check_labels, check_pixels, check_proportions, check_sampling, describe
@@ -213,10 +213,11 @@ def sample_blocks(
         progress: Show the progress bar on a terminal.
 
     Raises:
-        ValueError: If there are too many samples.
+        ValueError: If there are too many samples, or more than the generator has pictures to translate.
     """
     num_samples = sum(samples.stop - samples.start for samples in sets)  # len() may overflow
     check_num_samples(num_samples)
+    check_rows(generator, max((samples.stop for samples in sets), default=0))
     with progress_bar(num_samples, title, show=progress) as bar:
         for samples in sets:
             for block in blocks(len(samples), batch_size, samples.start):

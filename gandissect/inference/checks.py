@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..core.protocols import Generator
+from ..core.protocols import Generator, as_translation
 
 FAR = 8.0
 """Absolute pixel value that counts as far from [-1, 1]. In images of untrained networks, which may be dissected, up to
@@ -21,15 +21,18 @@ def check_sampling(generator: Generator, seed: int) -> None:
     Raises:
         ValueError: If repeated calls return different latent vectors, or a sample depends on the rest of its batch.
     """
-    pair, repeated, second = (generator.sample_z(*call) for call in ((2, seed, 0), (2, seed, 0), (1, seed, 1)))
-    for z, count in ((pair, 2), (second, 1)):
+    translation = as_translation(generator)
+    total = 2 if translation is None else min(2, len(translation.pictures))
+    calls = ((total, seed, 0), (total, seed, 0), (1, seed, total - 1))
+    pair, repeated, second = (generator.sample_z(*call) for call in calls)
+    for z, count in ((pair, total), (second, 1)):
         if not isinstance(z, Tensor) or tuple(z.shape) != (count, generator.z_dim):
             raise ValueError(
                 f"sample_z({count}, seed, start) must return {[count, generator.z_dim]}; got {describe(z)}"
             )
     if not torch.equal(pair, repeated):
         problem = f"sample_z(2, {seed}, 0) of {generator.name} returned different latent vectors when called again"
-    elif not torch.equal(pair[1:], second):
+    elif not torch.equal(pair[-1:], second):
         problem = f"sample_z(2, {seed}, 0)[1] of {generator.name} differs from sample_z(1, {seed}, 1)[0]"
     else:
         return

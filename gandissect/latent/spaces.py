@@ -3,7 +3,8 @@
 Every generator has z. A generator with ``has_w`` also has w, one latent vector per layer. One with ``has_noise`` adds
 noise to its layers. One with ``normalizes_z`` first divides z by its length, so only the direction of z matters. One
 with ``mixes_classes`` maps the class of a row linearly to an embedding, so a mixture of classes is a valid row. A
-generator without these attributes has none of these capabilities.
+generator without these attributes has none of these capabilities. A translator on pictures, whose rows hold no noise,
+has no latent space (`noise_length`).
 """
 
 from __future__ import annotations
@@ -63,12 +64,14 @@ def check_space(generator: Generator, space: str) -> None:
     """Check that a generator has a latent space.
 
     Raises:
-        ValueError: If the generator lacks the space; the message names the spaces that it has.
+        ValueError: If the generator lacks the space; the message names the spaces that it has. Also if it translates
+            pictures without noise, and thus has no latent space.
     """
     if space == "w":
         require_w(generator)
     elif space != "z":
         raise ValueError(unknown_name_message("latent space", space, capabilities(generator).spaces))
+    noise_length(generator)
 
 
 def require_w(generator: Generator) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from gandissect.core.display import Displayed
+from gandissect.core.sampling import make_rng
 
 from ..architectures.base import LayeredGenerator
 from .files.checkpoint import Checkpoint, read_checkpoint
@@ -203,7 +204,7 @@ def check_images(generator: LayeredGenerator) -> None:
         ValueError: If an activation or a pixel is not finite; the message names the first layer with NaN or infinity.
     """
     room = max(MIN_ROOM, 4 * sum(tensor.numel() for tensor in generator.state_dict().values()))
-    z, names = generator.sample_z(1, seed=0), (name for name, _ in generator.named_children())
+    z, names = generator.draw_rows(1, make_rng(0, "import")), (name for name, _ in generator.named_children())
     with torch.no_grad():
         x, context = generator.input(z), generator.context(z)
         for index, name in enumerate(name for name in names if name not in generator.beside):

@@ -13,7 +13,13 @@ from generators.architectures.cogan import CoGAN
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.sagan import SAGAN
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
+from generators.architectures.translator_resnet import ResNetTranslator
+from generators.architectures.translator_unet import UNetTranslator
 
+TRANSLATORS: dict[str, Callable[[], LayeredGenerator]] = {
+    "unet-translator": lambda: UNetTranslator(size=16, width=4).on(draw_pictures(16)),
+    "resnet-translator": lambda: ResNetTranslator(size=16, width=4, blocks=2).on(draw_pictures(16)),
+}
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "biggan": lambda: BigGAN(5, [8, 8, 4], 3, ["cat", "dog", "owl"], attention=[2]),
     "cgan": lambda: ConditionalDCGAN(size=16, width=6, noise_dim=5, classes=["cat", "dog", "owl"]),
@@ -37,7 +43,14 @@ FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
         z_dim=5,
         w_dim=5,
     ),
+    **TRANSLATORS,
 }
+
+
+def draw_pictures(count: int = 12, size: int = 16, seed: int = 3) -> torch.Tensor:
+    """Return pictures of colored patches, uint8."""
+    patches = torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(seed))
+    return patches.repeat_interleave(size // 4, 2).repeat_interleave(size // 4, 3).to(torch.uint8)
 
 
 def make_generator(family: str) -> LayeredGenerator:

@@ -58,7 +58,7 @@ def closed_form_directions(
 
     Source: Shen and Zhou 2021 (arXiv 2007.06600).
     """
-    seed = check_seed(seed)
+    seed, length = check_seed(seed), noise_length(generator)
     if not isinstance(generator, LatentMaps):
         raise TypeError(
             f"{type(generator).__name__} must have a method latent_maps() that returns the first linear maps of its "
@@ -68,7 +68,7 @@ def closed_form_directions(
     maps = generator.latent_maps()
     chosen = _choose_ws(generator, ws, has_w)
     matrix = torch.cat([maps[index] for index in chosen])
-    vectors, values = strongest_directions(matrix if has_w else matrix[:, : noise_length(generator)])
+    vectors, values = strongest_directions(matrix if has_w else matrix[:, :length])
     if not 1 <= num_directions <= len(vectors):
         raise ValueError(f"num_directions must be in 1 to {len(vectors)}; got {num_directions}")
     shares = values / values.sum()

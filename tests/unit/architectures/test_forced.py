@@ -13,7 +13,8 @@ import generators
 from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate, intervene, repair, trace
 from gandissect.artifacts.repair import compute_forced_values
 from gandissect.core.hooks import tap_outputs
-from gandissect.core.protocols import Generator
+from gandissect.core.network_id import is_same_network
+from gandissect.core.protocols import Generator, limit_rows
 from gandissect.core.sampling import derive_seed
 from gandissect.core.types import Concept
 from gandissect.storage.files import load_tensors, save_tensors
@@ -59,7 +60,9 @@ def test_units_at_their_mean_are_at_the_mean_of_all_places_and_images(family: st
     z = generator.sample_z(2, seed=2)
     layer = list(generator.layers)[-1]
     units = UnitSet(layer, (1, 3))
-    many = generator.head(generator.sample_z(512, derive_seed(0, "means")), layer).double().numpy()
+    many = (
+        generator.head(generator.sample_z(limit_rows(generator, 512), derive_seed(0, "means")), layer).double().numpy()
+    )
     means = [float(many[:, unit].mean()) for unit in units.units]
     assert compute_forced_values(generator, units, "mean") == pytest.approx(means, rel=1e-4, abs=1e-6)
     fixed = repair(generator, units, force_to="mean")
@@ -77,7 +80,7 @@ def test_saved_and_loaded_it_is_the_same(family: str, tmp_path: Path) -> None:
     loaded = generators.load(tmp_path / "fixed.safetensors", device="cpu")
     z = generator.sample_z(3)
     assert torch.equal(loaded(z), fixed(z)) and not torch.equal(loaded(z), generator(z))
-    assert loaded.fingerprint == fixed.fingerprint
+    assert is_same_network(loaded.fingerprint, fixed.fingerprint), "but for the pictures that a translator is on"
     assert loaded.layers == generator.layers and not loaded.training
     assert torch.equal(generate(loaded, z), loaded(z))
 

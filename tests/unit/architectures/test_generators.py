@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_generators import draw_pictures
 from torch import nn
 
 import generators
@@ -32,6 +33,8 @@ from generators.architectures.stylegan import StyleGAN
 from generators.architectures.stylegan2 import StyleGAN2
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.architectures.stylegan3 import StyleGAN3
+from generators.architectures.translator_resnet import ResNetTranslator
+from generators.architectures.translator_unet import UNetTranslator
 from generators.architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 
 
@@ -84,8 +87,12 @@ GENERATORS = {
     "resize": lambda: _seeded(lambda: ResizeConv(z_dim=6, units=[6, 5, 4], side=3)),
     "resnet": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 4, 4], side=3, doubling="bilinear")),
     "resnet attentive": lambda: _seeded(lambda: ResNet(z_dim=6, units=[5, 9, 8], attention=[2, 3])),
+    "resnet-translator16": lambda: _seeded(
+        lambda: ResNetTranslator(size=16, width=4, blocks=2, upsampling="nearest").on(draw_pictures())
+    ),
     "sagan32": lambda: _seeded(lambda: SAGAN(32, 4, 8, 6, ["cat", "dog", "owl"])),
     "stack": lambda: _seeded(lambda: Stack(z_dim=6, stages=STAGES)),
+    "unet-translator16": lambda: _seeded(lambda: UNetTranslator(size=16, width=4).on(draw_pictures())),
     "stylegan2-32": lambda: _seeded(_style_based),
     "stylegan2-32 residual": lambda: _seeded(lambda: _style_based(structure="resnet", clamp=2.0)),
     "stylegan2-32 original": lambda: _seeded(lambda: _style_based(structure="orig")),
@@ -117,7 +124,10 @@ def _alias_free() -> StyleGAN3:
     return StyleGAN3(32, waves=6, side=24, filterings=filterings, z_dim=6, w_dim=5)
 
 
-BOUNDED = {"biggan", "cgan", "cogan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"}
+BOUNDED = {"biggan", "cgan", "cogan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"} | {
+    "resnet-translator",
+    "unet-translator",
+}
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
 
@@ -338,8 +348,9 @@ def test_float64_is_taken_and_whole_numbers_are_refused(make) -> None:
     generator = make()
     z = generator.sample_z(2)
     assert torch.equal(generator(z.double()), generator(z))
-    activation = generator.head(z, "layer1")
-    assert torch.equal(generator.tail(activation.double(), "layer1", z), generator(z))
+    layer = next(iter(generator.layers))
+    activation = generator.head(z, layer)
+    assert torch.equal(generator.tail(activation.double(), layer, z), generator(z))
     with pytest.raises(ValueError, match=r"takes float32; got torch\.int64"):
         generator(z.long())
 
