@@ -20,6 +20,7 @@ from gandissect.core.sampling import check_num_samples, check_seed
 from gandissect.core.types import Concept
 
 from ..scenes.attributes import Attributes, describe_scene
+from ..scenes.captions import Caption, write_caption
 from ..scenes.hours import HOURS, group_of
 from ..scenes.layout import PLACES, Setting
 from ..scenes.objects import CONCEPTS
@@ -158,6 +159,21 @@ class Scenes:
         if index not in self._attributes:
             self._attributes[index] = describe_scene(lay_out_picture(self.seed, index, self._setting))
         return self._attributes[index]
+
+    def caption(self, index: int, number: int = 0) -> Caption:
+        """Return a caption of a picture, all of which is true.
+
+        Args:
+            index: Index of the picture, from 0 to ``len(self) - 1``.
+            number: Number of the caption, at least 0. Which attributes a caption states, and their wordings, depend on
+                the seed and both numbers only.
+
+        Raises:
+            ValueError: If the index or the number is out of range.
+        """
+        if number < 0:
+            raise ValueError(f"number must be at least 0; got {number}")
+        return write_caption(self.attributes(index), self.seed, index, number)
 
     def _check_index(self, index: int) -> None:
         if not 0 <= index < self._num_images:
