@@ -6,7 +6,7 @@ import inspect
 import logging
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -80,6 +80,19 @@ def parse_condition(c: int | Condition | None) -> Condition | None:
     return tensor
 
 
+def check_runs(module: nn.Module, name: str) -> None:
+    """Check that a module has weights, and is not compiled.
+
+    Raises:
+        ValueError: If it is on the meta device or compiled.
+    """
+    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
+        raise ValueError(f"{name} has no weights: it is on the meta device; load its state_dict() on another device")
+    compiled = ("_orig_mod", "_compiled_call_impl")  # set by torch.compile(module) and by module.compile()
+    if any(getattr(part, attribute, None) is not None for part in module.modules() for attribute in compiled):
+        raise ValueError(f"{name} is compiled, which hides its submodules; pass the original module (`._orig_mod`)")
+
+
 def check_arguments(module: nn.Module, conditional: bool, name: str) -> None:
     """Check that a module takes ``z``, or ``z`` and ``c``, as far as its signature shows.
 
@@ -119,6 +132,35 @@ def _read_arguments(module: Any) -> tuple[list[str], float]:
             max_arguments += parameter.kind is not parameter.KEYWORD_ONLY
             names += [parameter.name] * (parameter.default is parameter.empty)
     return names, max_arguments
+
+
+def check_images(module: nn.Module, run: Callable[[Tensor], Tensor], rows: Float[Tensor, "3 z"], name: str) -> None:
+    """Reject a module whose images depend on more than their own row.
+
+    Args:
+        module: Module to check.
+        run: Function that returns the module's images of rows.
+        rows: Three different rows.
+        name: Name of the module in messages.
+
+    Raises:
+        ValueError: If it modifies a buffer, is stochastic or stateful, lets images of a batch affect each other, or
+            returns an image that is not finite.
+    """
+    before = {key: buffer.clone() for key, buffer in module.named_buffers()}
+    one, again, other = (run(batch)[0] for batch in (rows[:2], rows[:2], rows[[0, 2]]))
+    for key, buffer in module.named_buffers():
+        if key in before and not torch.equal(buffer.nan_to_num(), before[key].nan_to_num()):
+            raise ValueError(
+                f"{name} modifies its buffer {key!r} in a forward pass, but threads share it and the fingerprint "
+                "depends on it; modify it in training mode only"
+            )
+    if not one.isfinite().all():
+        raise ValueError(f"{name} returns images with NaN or infinity")
+    if not torch.equal(one, again):
+        raise ValueError(f"{name} returns different images for the same z: it is stochastic or stateful; fix its noise")
+    if not torch.equal(one, other):
+        raise ValueError(f"{name} lets images of a batch affect each other; put all its layers in eval mode")
 
 
 def parse_z_shape(z_dim: int | None, z_shape: Sequence[int] | None) -> tuple[int, tuple[int, ...] | None]:
@@ -169,8 +211,8 @@ def explain_input(module: nn.Module) -> str:
     if not isinstance(first, nn.Conv2d) or first.in_channels not in (1, 2, 3, 4, 6) or first.kernel_size == (1, 1):
         return ""
     return (
-        f"; it seems to translate images: its first convolution {name!r} takes {first.in_channels} channels. Wrap it "
-        "in a module whose forward(z) passes it a picture, or pass z_shape= if its input is noise"
+        f"; it seems to translate images: its first convolution {name!r} takes {first.in_channels} channels. Pass "
+        "pictures with inputs=, or z_shape= if its input is noise"
     )
 
 

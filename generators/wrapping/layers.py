@@ -8,7 +8,7 @@ grid of one cell: by default in a network without other layers (a multilayer per
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.types import LayerInfo
+
+from ..architectures.forced import ForcedUnits
 
 Forward = Callable[[int], Float[Tensor, "batch channel H W"]]
 """Forward pass that takes the number of samples and returns their images."""
@@ -139,3 +141,15 @@ def _explain_refusal(two: ModuleRun, three: ModuleRun) -> str | None:
 def _layer_info(run: ModuleRun) -> LayerInfo:
     _, units, height, width = (*(run.shape or ()), 1, 1)[:4]
     return LayerInfo(units, height, width)
+
+
+def iterate_parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the submodules by name; the wrapper of a module that forces units does not appear in the names."""
+    for key, child in module._modules.items():
+        if child is not None:
+            yield f"{prefix}{key}", child
+            inner = child
+            if isinstance(child, ForcedUnits):
+                inner = child.stage
+                yield f"{prefix}{key}.stage", inner
+            yield from iterate_parts(inner, f"{prefix}{key}.")

@@ -9,6 +9,7 @@ replaced by the one hook of `gandissect.core.hooks`, which is local to the threa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -20,17 +21,22 @@ from torch import Tensor, nn
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.lookup import lookup
 from gandissect.core.network_id import join_fingerprint
+from gandissect.core.protocols import limit_rows
+from gandissect.core.sampling import check_seed
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import find_unsaved_tensors, hash_tensors
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.forced import ForcedUnits
 from ..architectures.generator_base import GeneratorBase
+from ..architectures.input_pictures import InputPictures, Pictures
 from .conventions import (
     Condition,
     ValueRange,
     check_arguments,
+    check_images,
     check_range,
+    check_runs,
     explain_classes,
     explain_input,
     extract_images,
@@ -41,7 +47,7 @@ from .conventions import (
     summarize_error,
 )
 from .exact_images import quantize_images
-from .layers import find_layers
+from .layers import find_layers, iterate_parts
 from .programs import load_program
 from .torchscript import ScriptedModule
 
@@ -59,11 +65,12 @@ def wrap(
     layers: Sequence[str] | None = None,
     *,
     z_shape: Sequence[int] | None = None,
+    inputs: Pictures | None = None,
     c: int | Condition | None = None,
     value_range: ValueRange | None = None,
     name: str | None = None,
 ) -> WrappedGenerator:
-    """Wrap any torch module that renders images from latent vectors as a generator.
+    """Wrap any torch module that renders images from latent vectors, or from pictures, as a generator.
 
     The module is run a few times to determine its inputs and outputs. It is shared, not copied, and not modified.
 
@@ -80,6 +87,8 @@ def wrap(
         layers: Dotted names of modules, as in ``named_modules``. If None, all that return ``[batch, unit, h, w]``; if
             there are none, as in a multilayer perceptron, all hidden vectors ``[batch, unit]``, as grids of one cell.
         z_shape: Shape of one latent if the module takes ``[batch, *z_shape]``, such as ``(64, 4, 4)`` for noise maps.
+        inputs: Pictures that the module translates, as for `Translator.on`, in [-1, 1]; float pictures are passed as
+            they are. It is called with ``[batch, channel, H, W]``, and row ``i`` of `sample_z` is picture ``i``.
         c: Condition of a conditional module, the same for every image: a class index (passed as int64 ``[batch]``) or
             a vector (passed as ``[batch, length]``).
         value_range: Values of black and white in its images; if None, the best fit of [-1, 1], [0, 1] and [0, 255].
@@ -107,25 +116,17 @@ def wrap(
     kind = str(getattr(module, "original_name", type(module).__name__))  # the class that was scripted
     if any(getattr(part, "training", False) for part in module.modules()):
         raise ValueError(f"{kind} is in training mode; call .eval() first")
+    pictures = None if inputs is None else InputPictures(inputs)
+    if pictures is not None:
+        if (z_dim, z_shape) != (None, None):
+            raise ValueError("a module takes either latent vectors or pictures; omit z_dim and z_shape, or inputs")
+        z_shape = pictures.shape
     z_dim, z_shape = parse_z_shape(z_dim, z_shape)
-    _check_runs(module, name or kind)
+    check_runs(module, name or kind)
     network = ScriptedModule(module) if isinstance(module, torch.jit.ScriptModule) else module
     condition = parse_condition(c)
     check_arguments(module, condition is not None, name or kind)
-    return WrappedGenerator(network, z_dim, layers, condition, value_range, name or kind, z_shape)
-
-
-def _check_runs(module: nn.Module, name: str) -> None:
-    """Check that a module has weights, and is not compiled.
-
-    Raises:
-        ValueError: If it is on the meta device or compiled.
-    """
-    if any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers())):
-        raise ValueError(f"{name} has no weights: it is on the meta device; load its state_dict() on another device")
-    compiled = ("_orig_mod", "_compiled_call_impl")  # set by torch.compile(module) and by module.compile()
-    if any(getattr(part, attribute, None) is not None for part in module.modules() for attribute in compiled):
-        raise ValueError(f"{name} is compiled, which hides its submodules; pass the original module (`._orig_mod`)")
+    return WrappedGenerator(network, z_dim, layers, condition, value_range, name or kind, z_shape, pictures=pictures)
 
 
 class WrappedGenerator(GeneratorBase):
@@ -135,6 +136,7 @@ class WrappedGenerator(GeneratorBase):
         module: The wrapped module.
         c: Condition of every image besides ``z``, or None.
         value_range: Values of black and white in the module's images.
+        pictures: Pictures that it translates, or None.
         normalizes_z: Whether the length of ``z`` makes no difference, as found by a test.
     """
 
@@ -149,9 +151,11 @@ class WrappedGenerator(GeneratorBase):
         value_range: ValueRange | None,
         name: str,
         z_shape: tuple[int, ...] | None = None,
+        *,
+        pictures: InputPictures | None = None,
     ) -> None:
         super().__init__()
-        self.module, self.z_dim, self.name = module, z_dim, name
+        self.module, self.z_dim, self.name, self.pictures = module, z_dim, name, pictures
         self.register_buffer("c", c, persistent=False)
         self.training = False
         modules = {key: module for key, module in self.named_modules(remove_duplicate=False) if key}
@@ -159,7 +163,7 @@ class WrappedGenerator(GeneratorBase):
             lookup(modules, layer, "layer")
         with torch.no_grad():
             self._z_shape = self._find_z_shape([(z_dim,), (z_dim, 1, 1)] if z_shape is None else [z_shape])
-            self._check_images()
+            check_images(self.module, self._run_module, self._sample_probe(3), name)
             self._layers = find_layers(self, lambda count: self._run_module(self._sample_probe(count)), layers)
             if not self._layers:
                 raise ValueError(
@@ -169,7 +173,8 @@ class WrappedGenerator(GeneratorBase):
             images = self._run_module(self._sample_probe(PROBES))
             self.image_size = (images.shape[2], images.shape[3])
             self.value_range = check_range(value_range) if value_range is not None else guess_range(images, name)
-            self.normalizes_z = self._ignores_length(images)
+            self.normalizes_z = self.pictures is None and self._ignores_length(images)
+        self.name = name if pictures is None else f"{name} on {pictures.name}"
 
     @property
     def layers(self) -> Mapping[str, LayerInfo]:
@@ -177,12 +182,36 @@ class WrappedGenerator(GeneratorBase):
         return MappingProxyType(self._layers)
 
     @property
+    def noise_dim(self) -> int:
+        """Length of the noise in a row: all of it, or nothing where a row is a picture."""
+        return self.z_dim if self.pictures is None else 0
+
+    def on(self, inputs: Pictures) -> WrappedGenerator:
+        """Return a generator of the same module on other pictures, which are checked as by `wrap`.
+
+        Raises:
+            ValueError: If the module takes latent vectors.
+        """
+        if self.pictures is None:
+            raise ValueError(f"{self.name} takes latent vectors; wrap a module that takes pictures with inputs=")
+        pictures, name = InputPictures(inputs), self.name.replace(f" on {self.pictures.name}", "", 1)
+        arguments = (prod(pictures.shape), list(self._layers), self.c, self.value_range, name, pictures.shape)
+        return WrappedGenerator(self.module, *arguments, pictures=pictures)
+
+    def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:
+        """Draw standard normal latent vectors, or return the rows of consecutive pictures, whatever the seed."""
+        if self.pictures is None:
+            return super().sample_z(num_samples, seed, start)
+        check_seed(seed)
+        return self.pictures.rows(num_samples, start)
+
+    @property
     def fingerprint(self) -> str:
-        """Identifier of this network: up to three hashes, joined by hyphens.
+        """Identifier of this network: up to four hashes, joined by hyphens.
 
         The first is the SHA-256 of the module's class, state dict, inputs and outputs, the only one in files of earlier
-        versions. The second covers its other parameters and buffers. The third covers a few images, if they are the
-        same on every machine (`exact_images`).
+        versions. The second covers its other parameters and buffers. If it translates pictures, the next covers these.
+        The last covers a few images, if they are the same on every machine (`exact_images`).
         """
         state = {key: value for key, value in self.state_dict().items() if isinstance(value, Tensor)}
         condition = None if self.c is None else self.c.tolist()
@@ -196,10 +225,11 @@ class WrappedGenerator(GeneratorBase):
         whole = hash_tensors(state, settings if is_default else {**settings, "z_shape": self._z_shape})
         own = {"fingerprint": self.module.fingerprint} if isinstance(self.module, LayeredGenerator) else {}
         unsaved = hash_tensors(find_unsaved_tensors(self.module, state, "module."), own)  # includes the settings
-        z = self.sample_z(EXACT_SAMPLES)
+        z = self.sample_z(limit_rows(self, EXACT_SAMPLES))
         levels = quantize_images(self, WrappedGenerator._run_module, z, self.value_range)
         images = () if levels is None else (hash_tensors({"images": levels}, {}),)
-        return join_fingerprint(whole, unsaved, *images)
+        pictures = () if self.pictures is None else (self.pictures.fingerprint,)
+        return join_fingerprint(whole, unsaved, *pictures, *images)
 
     def forward(self, z: Float[Tensor, "batch z"]) -> Float32[Tensor, "batch 3 H W"]:
         """Return the images of ``z``, float32 ``[batch, 3, H, W]``, nominally in [-1, 1].
@@ -283,18 +313,18 @@ class WrappedGenerator(GeneratorBase):
     ) -> Iterator[tuple[str, nn.Module]]:
         """Yield the modules by their names in the wrapped module, and this one by the empty name."""
         seen_modules: set[nn.Module] = set() if memo is None else memo
-        for name, part in (("", self), ("module", self.module), *_iterate_parts(self.module)):
+        for name, part in (("", self), ("module", self.module), *iterate_parts(self.module)):
             if not (remove_duplicate and part in seen_modules):
                 seen_modules.add(part)
                 yield f"{prefix}.{name}" if prefix and name else prefix or name, part
 
     def add_forced_units(self, layer: str, num_units: int) -> ForcedUnits:
         """Replace the module of a layer by one that can force units, and return it."""
-        module = dict(_iterate_parts(self.module))[layer]
+        module = dict(iterate_parts(self.module))[layer]
         if isinstance(module, ForcedUnits):
             return module
         forced_units = ForcedUnits(module, num_units).to(self.device).eval()
-        for parent in (self.module, *(part for _, part in _iterate_parts(self.module))):
+        for parent in (self.module, *(part for _, part in iterate_parts(self.module))):
             for key, child in parent._modules.items():
                 if child is module:
                     parent._modules[key] = forced_units
@@ -311,7 +341,11 @@ class WrappedGenerator(GeneratorBase):
         return super()._place(x).float()
 
     def _sample_probe(self, count: int, start: int = 0) -> Tensor:
-        return self.sample_z(count, start=start).to(self.device)
+        if self.pictures is None:
+            return self.sample_z(count, start=start).to(self.device)
+        probes = [divmod(number, len(self.pictures)) for number in range(start, start + count)]
+        maps = [self.pictures.maps([index]).roll(shift, 3) for shift, index in probes]  # all distinct
+        return torch.cat(maps).flatten(1).to(self.device)
 
     def _find_z_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
         """Return the first of several shapes of one latent that the module accepts."""
@@ -334,7 +368,8 @@ class WrappedGenerator(GeneratorBase):
             f"; its weights are {other_dtypes}, but z is torch.float32; call .float() first" if other_dtypes else ""
         )
         hint = remedy or explain_input(self.module) or explain_classes(self.module, self.c)
-        raise ValueError(f"{self.name} does not take z of shape {tried}{condition}{hint}") from errors[0]
+        kind = "z" if self.pictures is None else "pictures"
+        raise ValueError(f"{self.name} does not take {kind} of shape {tried}{condition}{hint}") from errors[0]
 
     def _try_batch(self, count: int) -> Exception | None:
         """Return the error that a forward pass over ``count`` samples raises, if any."""
@@ -354,26 +389,6 @@ class WrappedGenerator(GeneratorBase):
                     "torch.export.export(..., dynamic_shapes=...)"
                 ) from error
 
-    def _check_images(self) -> None:
-        """Reject a module whose images depend on more than their own ``z``."""
-        z = self._sample_probe(3)
-        before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        one, again, other = (self._run_module(latent)[0] for latent in (z[:2], z[:2], z[[0, 2]]))
-        for name, buffer in self.module.named_buffers():
-            if name in before and not torch.equal(buffer.nan_to_num(), before[name].nan_to_num()):
-                raise ValueError(
-                    f"{self.name} modifies its buffer {name!r} in a forward pass, but threads share it and the "
-                    "fingerprint depends on it; modify it in training mode only"
-                )
-        if not one.isfinite().all():
-            raise ValueError(f"{self.name} returns images with NaN or infinity")
-        if not torch.equal(one, again):
-            raise ValueError(
-                f"{self.name} returns different images for the same z: it is stochastic or stateful; fix its noise"
-            )
-        if not torch.equal(one, other):
-            raise ValueError(f"{self.name} lets images of a batch affect each other; put all its layers in eval mode")
-
     def _ignores_length(self, images: Tensor) -> bool:
         differs = (self._run_module(3 * self._sample_probe(PROBES)) - images).abs().max()
         return bool(differs < 1e-3 * (images[0] - images[1]).abs().max())
@@ -383,15 +398,3 @@ class _ReachedError(Exception):
     """Ends a forward pass at a layer and carries its activation."""
 
     activation: Tensor
-
-
-def _iterate_parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the submodules by name; the wrapper of a module that forces units does not appear in the names."""
-    for key, child in module._modules.items():
-        if child is not None:
-            yield f"{prefix}{key}", child
-            inner = child
-            if isinstance(child, ForcedUnits):
-                inner = child.stage
-                yield f"{prefix}{key}.stage", inner
-            yield from _iterate_parts(inner, f"{prefix}{key}.")
