@@ -78,11 +78,12 @@ class Options:
     The architecture comes first: gandissect train generator progan --data FOLDER --out runs/mine.
 
     Args:
-        data: Training pictures, one or more of scenes, scenes:COUNT (rendered), scenes:COUNT@NAME (of a mood, season or
-            place, such as dusk), FOLDER, or FOLDER@SPLIT (those listed in FOLDER/SPLIT.txt, or an idx file such as
-            MNIST's). edges:PICTURES are the edges of any of these; NAME=PICTURES makes them all of the class NAME, a
-            domain. Or points, ring8 or grid25, for gan and egan. For points, --resolution 1, --width 128,
-            --max-width 128, --z-dim 2 and no augmentation are the default.
+        data: Training pictures, one or more of scenes, scenes:COUNT (rendered), scenes:COUNT@NAME (of a mood, season,
+            place or hour, such as dusk), FOLDER, or FOLDER@SPLIT (those listed in FOLDER/SPLIT.txt, or an idx file such
+            as MNIST's); FOLDER@PATTERN (by name, such as "a*"). edges:PICTURES are the edges of any of these and
+            labels:PICTURES their label maps; NAME=PICTURES makes them all of the class NAME, a domain. Or points, ring8
+            or grid25, for gan and egan. For points, --resolution 1, --width 128, --max-width 128, --z-dim 2 and no
+            augmentation are the default.
         out: Folder for the run: checkpoint, metrics, grids of samples, generator.safetensors.
         settings: Architecture of the generator, with its training settings.
         hold_out: Share of each FOLDER without @SPLIT that is held out from training, for evaluation.

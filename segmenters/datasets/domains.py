@@ -1,4 +1,4 @@
-"""Domains: sources whose pictures are all of one class, and pictures of edges."""
+"""Domains: sources whose pictures are all of one class; and pictures of edges and of label maps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gandissect.core.protocols import may_flip
-from gandissect.core.types import Concept
+from gandissect.core.types import UNLABELED, Concept
 
+from .combining import require_labels
 from .source import ImageSource, LabeledPictures, describe_source
 
 LUMA = (299, 587, 114)
@@ -60,6 +61,37 @@ class Edges:
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
         """Return the edges of pictures, by index; ``rng`` crops and flips the pictures."""
         return LabeledPictures(find_edges(self._source.batch(indices, rng).images), None)
+
+
+class LabelMaps:
+    """Label maps of a source as pictures, each concept in its color and unlabeled pixels in black, with the labels.
+
+    Args:
+        source: Source of labeled pictures.
+
+    Raises:
+        ValueError: If the source has no labels.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        if not source.concepts:
+            raise ValueError(f"label maps must be of labeled pictures; {source.name} has no labels")
+        self._source, self.concepts = source, source.concepts
+        self.name, self.size, self.may_flip = f"labels:{source.name}", source.size, may_flip(source)
+        colors = [concept.color for concept in source.concepts]
+        self._colors = torch.tensor([*colors, (0, 0, 0)], dtype=torch.uint8, device="cpu")
+
+    def __repr__(self) -> str:
+        return describe_source(self)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
+        """Return label maps, by index; ``rng`` crops and flips them."""
+        labels = require_labels(self._source, self._source.batch(indices, rng))
+        known = labels.where(labels < len(self.concepts), UNLABELED)
+        return LabeledPictures(self._colors[known].permute(0, 3, 1, 2).contiguous(), labels)
 
 
 class Domain:

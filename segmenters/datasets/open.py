@@ -2,10 +2,11 @@
 
 ``scenes`` and ``scenes:COUNT`` are rendered scenes, all of one mood, season or place with ``@NAME`` after it, or of
 several with ``@NAME@NAME``; ``ring8`` and ``grid25`` are points in the plane. Anything else is a folder of photographs,
-with ``@SPLIT`` for the pictures listed in one of its split files, or a folder of idx files such as MNIST's, with
-``@SPLIT`` for one of its pairs of files.
+with ``@SPLIT`` for the pictures listed in one of its split files and ``@PATTERN`` for those whose names match, or a
+folder of idx files such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
 
-Where pictures need no labels, ``edges:PICTURES`` are their edges, and ``NAME=PICTURES`` makes all of them one class.
+Where pictures need no labels, ``edges:PICTURES`` are their edges, ``labels:PICTURES`` their label maps, and
+``NAME=PICTURES`` makes all of them one class.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from gandissect.core.protocols import PictureSource
 
 from .broken import open_each
 from .combining import UnlabeledSource, concat
-from .domains import Domain, Edges
+from .domains import Domain, Edges, LabelMaps
 from .folders import check_outside
 from .idx import IdxPictures, list_splits
+from .pairs import Paired, Unpaired
 from .photos import Photos, list_photos, pictures_folder
 from .points import MIXTURES, Points
 from .scenes import Scenes
 from .source import ImageSource
-from .specs import Spec, names_scenes, parse_spec, parse_specs, read_scenes, split_folder
+from .specs import FolderSpec, Spec, names_scenes, parse_spec, parse_specs, read_scenes, split_folder
 
 Pictures = Scenes | Photos | IdxPictures
 """Source of pictures, with or without labels."""
@@ -42,7 +44,8 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
     """Open the labeled pictures of a specification.
 
     Args:
-        spec: Specification: ``scenes``, ``scenes:COUNT``, ``scenes:COUNT@NAME@...``, ``FOLDER`` or ``FOLDER@SPLIT``.
+        spec: Specification: ``scenes``, ``scenes:COUNT``, ``scenes:COUNT@NAME@...``, ``FOLDER``, ``FOLDER@SPLIT`` or
+            ``FOLDER@SPLIT@PATTERN``.
         size: Height and width of the pictures in pixels.
         held_out: Render scenes with the evaluation seed.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -53,15 +56,21 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
         FileNotFoundError: If there is no such folder or split.
     """
     if parse_spec(spec) != Spec(spec):
-        raise ValueError(f"domains and edges have no labels; name the labeled pictures alone; got {spec!r}")
+        raise ValueError(f"domains, edges and label maps must be left out; name labeled pictures; got {spec!r}")
     if names_scenes(spec):
         count, setting = read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
         seed = HELD_OUT_SCENES_SEED if held_out else SCENES_SEED
         return Scenes(size, count, seed, **setting.given)
-    folder, split = split_folder(spec)
-    if list_splits(folder):
-        return IdxPictures(folder, size, split)
-    return Photos(folder, size, split, skip_broken=skip_broken)
+    parts = split_folder(spec)
+    if list_splits(parts.folder):
+        _refuse_pattern(parts)
+        return IdxPictures(parts.folder, size, parts.split)
+    return Photos(parts.folder, size, parts.split, pattern=parts.pattern, skip_broken=skip_broken)
+
+
+def _refuse_pattern(parts: FolderSpec) -> None:
+    if parts.pattern is not None:
+        raise ValueError(f"{parts.folder} has idx files, whose pictures can have no pattern; got {parts.pattern!r}")
 
 
 def open_sources(specs: Sequence[str], size: int, *, skip_broken: bool = False) -> list[Pictures]:
@@ -147,12 +156,14 @@ def check_specs(specs: Sequence[str]) -> None:
         if names_scenes(spec):
             read_scenes(spec, NUM_SCENES)
             continue
-        folder, split = split_folder(spec)
-        splits = list_splits(folder)
+        parts = split_folder(spec)
+        splits = list_splits(parts.folder)
         if not splits:
-            list_photos(folder, split)
-        elif split not in (None, *splits):
-            raise FileNotFoundError(f"{folder}: {unknown_name_message('split', str(split), splits)}")
+            list_photos(parts.folder, parts.split, parts.pattern)
+        elif parts.split not in (None, *splits):
+            raise FileNotFoundError(f"{parts.folder}: {unknown_name_message('split', str(parts.split), splits)}")
+        else:
+            _refuse_pattern(parts)
 
 
 def check_output(out: Path, specs: Sequence[str]) -> None:
@@ -167,7 +178,7 @@ def check_output(out: Path, specs: Sequence[str]) -> None:
         FileNotFoundError: If there is no such folder of pictures.
     """
     for spec in (parts.pictures for parts in parse_specs(specs)):
-        if names_scenes(spec) or spec in MIXTURES or list_splits(folder := split_folder(spec)[0]):
+        if names_scenes(spec) or spec in MIXTURES or list_splits(folder := split_folder(spec).folder):
             continue
         check_outside(out, pictures_folder(folder))
 
@@ -181,8 +192,9 @@ def open_pictures(
     a split is used for training only; held-out scenes are rendered with the evaluation seed.
 
     Args:
-        specs: Specifications of the pictures, as for `open_source`; or ``edges:`` and a specification, for its edges;
-            or a name, ``=`` and any of these, for pictures that are all of the class of this name.
+        specs: Specifications of the pictures, as for `open_source`; or ``edges:`` or ``labels:`` and a specification,
+            for its edges or label maps; or a name, ``=`` and any of these, for pictures that are all of the class of
+            this name.
         size: Height and width of the pictures in pixels.
         hold_out: Share held out of each folder without a split, between 0 and 1.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -205,16 +217,91 @@ def open_pictures(
     return concat(train), concat(held_out) if held_out else None
 
 
+def open_pairs(
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    size: int,
+    hold_out: float = 0.05,
+    *,
+    paired: bool = True,
+    skip_broken: bool = False,
+) -> tuple[Paired | Unpaired, Paired | Unpaired | None]:
+    """Open pairs of pictures to train a translator on, and held-out pairs (None if nothing is held out).
+
+    Pictures are held out as in `open_pictures`, those of a pair together. They keep their labels.
+
+    Args:
+        inputs: Specifications of the inputs, as for `open_pictures`, without names of domains. Where they are
+            ``labels:PICTURES``, the pairs state that their inputs are label maps.
+        targets: Specifications of the targets.
+        size: Height and width of the pictures in pixels.
+        hold_out: Share held out of each folder without a split, between 0 and 1.
+        paired: Whether pictures of the same index are a pair; otherwise targets are drawn at random.
+        skip_broken: Skip unusable pictures, with a warning that names them.
+
+    Raises:
+        ValueError: If a specification is missing or invalid, pictures cannot be used, or paired pictures differ in
+            number or in the names of their files.
+        FileNotFoundError: If there is no such folder or split.
+    """
+    sides = [parse_specs(inputs), parse_specs(targets)]
+    _check_sides(inputs, targets, sides)
+    names = list(dict.fromkeys(spec.pictures for side in sides for spec in side))
+    opened = dict(zip(names, open_sources(names, size, skip_broken=skip_broken), strict=True))
+    if paired:
+        for given, wanted in zip(*sides, strict=False):
+            _check_names(opened[given.pictures], opened[wanted.pictures])
+    parts = {name: _part(name, source, hold_out) for name, source in opened.items()}
+    label_maps, pair = sides[0][0].view == "labels", Paired if paired else Unpaired
+    seen, unseen = [
+        [[_view(source, spec) for spec in side if (source := parts[spec.pictures][k]) is not None] for side in sides]
+        for k in (0, 1)
+    ]
+    train = pair(concat(seen[0]), concat(seen[1]), label_maps=label_maps)
+    return train, pair(concat(unseen[0]), concat(unseen[1]), label_maps=label_maps) if all(unseen) else None
+
+
+def _check_sides(inputs: Sequence[str], targets: Sequence[str], sides: Sequence[Sequence[Spec]]) -> None:
+    """Raise ValueError if inputs or targets are missing, name domains, or are label maps in part."""
+    for kind, side, specs in zip(("inputs", "targets"), sides, (inputs, targets), strict=True):
+        if not specs:
+            raise ValueError(f"{kind} must name pictures, such as scenes, scenes:COUNT or FOLDER; got none")
+        if any(spec.domain is not None for spec in side):
+            raise ValueError(f"{kind} must be pictures without names of domains; got {', '.join(specs)}")
+    if len({spec.view == "labels" for spec in sides[0]}) > 1:
+        raise ValueError(f"all inputs must be label maps (labels:PICTURES), or none; got {', '.join(inputs)}")
+
+
+def _check_names(given: Pictures, wanted: Pictures) -> None:
+    """Raise ValueError if the pictures of two folders cannot be pairs, because their files have other names."""
+    if not (isinstance(given, Photos) and isinstance(wanted, Photos)):
+        return
+    for first, second in zip(given.names, wanted.names, strict=False):
+        if Path(first).stem != Path(second).stem:
+            raise ValueError(f"files of a pair must have the same name; got {first} and {second}")
+
+
 def _part(spec: str, source: Pictures, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return the training pictures and the held-out pictures of a specification."""
     if isinstance(source, Scenes):
         return source, open_source(source.name, source.size, held_out=True)
-    if split_folder(spec)[1] is None:
+    if split_folder(spec).split is None:
         return source.hold_out(hold_out)
     return source, None
 
 
+def _view(source: ImageSource, spec: Spec) -> ImageSource:
+    """Return a source's pictures, edges or label maps."""
+    match spec.view:
+        case "edges":
+            return Edges(source)
+        case "labels":
+            return LabelMaps(source)
+        case _:
+            return source
+
+
 def _without_labels(source: ImageSource, spec: Spec, domains: tuple[str, ...]) -> ImageSource:
-    """Return a source's pictures, or their edges, without labels, and all of one class if the spec names a domain."""
-    pictures = Edges(source) if spec.edges else UnlabeledSource(source)
+    """Return what is meant of a source, without labels, and all of one class if the spec names a domain."""
+    pictures = UnlabeledSource(_view(source, spec))
     return pictures if spec.domain is None else Domain(pictures, domains, spec.domain)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ class Photos:
         folder: Folder of the photographs, labeled or not.
         size: Height and width of the views in pixels, 1 to 4096.
         split: Name of a split file without ``.txt``, e.g. ``"train"``; None uses all pictures.
+        pattern: Pattern of the names of files, as for `list_photos`; None uses all of the split.
         margin: Ratio of the short side to ``size``, 1 to 4, which leaves room for the random crop.
         unlabeled: Names of classes whose pixels count as unlabeled; by default those of `CUSTOMARY_UNLABELED` that
             occur.
@@ -82,6 +84,7 @@ class Photos:
         size: int,
         split: str | None = None,
         *,
+        pattern: str | None = None,
         margin: float = MARGIN,
         unlabeled: Iterable[str] | None = None,
         max_resident_bytes: int = MAX_RESIDENT_BYTES,
@@ -90,11 +93,11 @@ class Photos:
         check_size(size)
         if not 1 <= margin <= 4:
             raise ValueError(f"margin must be in [1, 4]; got {margin}")
-        self._folder, self._size, self._split = Path(folder), size, split
+        self._folder, self._size, self._split, self._pattern = Path(folder), size, split, pattern
         self._short = round(size * margin)
         self._labeled = is_labeled(self._folder)
         self._concepts, self._table = self._read_concepts(None if unlabeled is None else tuple(unlabeled))
-        self._open(list_photos(self._folder, split), max_resident_bytes, skip_broken)
+        self._open(list_photos(self._folder, split, pattern), max_resident_bytes, skip_broken)
 
     def _open(self, files: Sequence[Path], max_resident_bytes: int, skip_broken: bool) -> None:
         """Decode each picture once, and keep them if they fit into memory."""
@@ -115,8 +118,9 @@ class Photos:
 
     @property
     def name(self) -> str:
-        """Name of the folder, followed by the split."""
-        return f"{self._folder.name}/{self._split}" if self._split else self._folder.name
+        """Name of the folder, followed by the split and the pattern."""
+        name = f"{self._folder.name}/{self._split}" if self._split else self._folder.name
+        return f"{name} ({self._pattern})" if self._pattern else name
 
     @property
     def size(self) -> int:
@@ -124,7 +128,8 @@ class Photos:
         return self._size
 
     def __repr__(self) -> str:
-        return describe_source(self, f"{self._folder}@{self._split}" if self._split else str(self._folder))
+        parts = (str(self._folder), self._split, self._pattern)
+        return describe_source(self, "@".join(part for part in parts if part))
 
     @property
     def concepts(self) -> tuple[Concept, ...]:
@@ -245,21 +250,24 @@ class Photos:
 _NO_CLASS = -2
 
 
-def list_photos(folder: Path, split: str | None = None) -> list[Path]:
+def list_photos(folder: Path, split: str | None = None, pattern: str | None = None) -> list[Path]:
     """Return the pictures that `Photos` would read, without opening any.
 
     Args:
         folder: Folder of the photographs.
         split: Name of a split file without ``.txt``; None lists all pictures.
+        pattern: Pattern that the names of the files match, with the wildcards ``*``, ``?`` and ``[...]``; after an
+            exclamation mark, one that they do not match. None lists all of the split.
 
     Raises:
         FileNotFoundError: If the folder, its split file, or a picture that the split file names is missing.
-        ValueError: If there are no pictures, or two pictures of a labeled folder share a name.
+        ValueError: If there are no pictures, none matches, or two pictures of a labeled folder share a name.
     """
     files = list_pictures(pictures_folder(folder))
     if is_labeled(folder):
         _refuse_twins(files)
-    return files if split is None else _select_split(files, folder, split)
+    files = files if split is None else _select_split(files, folder, split)
+    return files if pattern is None else _select_names(files, folder, pattern)
 
 
 def is_labeled(folder: Path) -> bool:
@@ -301,6 +309,15 @@ def _select_split(files: Sequence[Path], folder: Path, split: str) -> list[Path]
     chosen = [by_name[name] for name in names]
     if not chosen or len(set(chosen)) != len(chosen):
         raise ValueError(f"{path} {'names a picture twice' if chosen else 'is empty'}")
+    return chosen
+
+
+def _select_names(files: Sequence[Path], folder: Path, pattern: str) -> list[Path]:
+    wanted = normalize_name(pattern.removeprefix("!"))
+    excluded = pattern.startswith("!")
+    chosen = [file for file in files if fnmatchcase(normalize_name(file.name), wanted) != excluded]
+    if not chosen:
+        raise ValueError(f"{folder} must have pictures whose names match {pattern!r}; got none among {len(files)}")
     return chosen
 
 

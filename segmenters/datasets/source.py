@@ -16,6 +16,8 @@ from torch import Tensor
 from gandissect.core.protocols import PictureSource
 from gandissect.core.types import Concept
 
+from ..scenes.captions import Caption
+
 
 @dataclass(frozen=True, slots=True)
 class LabeledPictures:
@@ -28,6 +30,28 @@ class LabeledPictures:
 
     images: UInt8[Tensor, "batch 3 H W"]
     labels: Int64[Tensor, "batch H W"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePairs(LabeledPictures):
+    """Batch of pictures, the targets, with the inputs that belong to them.
+
+    Args:
+        inputs: Pictures, and labels if there are any, of the inputs.
+    """
+
+    inputs: LabeledPictures
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionedPictures(LabeledPictures):
+    """Batch of pictures with their labels and captions.
+
+    Args:
+        captions: One caption for each picture.
+    """
+
+    captions: tuple[Caption, ...]
 
 
 @runtime_checkable

@@ -1,17 +1,19 @@
-"""Read specifications of pictures: ``PICTURES``, ``edges:PICTURES`` and ``NAME=PICTURES``."""
+"""Read specifications of pictures: ``PICTURES``, ``edges:PICTURES``, ``labels:PICTURES`` and ``NAME=PICTURES``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gandissect.core.lookup import lookup
 
 from ..scenes.layout import NAMES, Setting
 
-EDGES = "edges:"
+View = Literal["pictures", "edges", "labels"]
+VIEWS: dict[str, View] = {"edges:": "edges", "labels:": "labels"}
+WILDCARDS = set("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,12 @@ class Spec:
 
     Attributes:
         pictures: Specification of the pictures, as for `open_source`.
-        edges: Whether the edges of these pictures are meant.
+        view: What of them is meant: the pictures themselves, their edges or their label maps.
         domain: Name of the class that all pictures are of; None leaves them their own.
     """
 
     pictures: str
-    edges: bool = False
+    view: View = "pictures"
     domain: str | None = None
 
 
@@ -33,17 +35,13 @@ def parse_spec(spec: str) -> Spec:
     """Return the parts of a specification; the full name of an existing folder is that folder.
 
     Raises:
-        ValueError: If the name of a domain, or pictures, are missing, or there are two names.
+        ValueError: If the name of a domain, or pictures, are missing, or there are two names or two views.
     """
-    if split_folder(spec)[0].is_dir():
+    if split_folder(spec).folder.is_dir():
         return Spec(spec)
-    if spec.startswith(EDGES):
-        pictures = spec.removeprefix(EDGES)
-        if not pictures:
-            raise ValueError(f"edges must be of pictures, such as edges:scenes; got {spec!r}")
-        if (domain := (parts := parse_spec(pictures)).domain) is not None:
-            raise ValueError(f"name the domain first, as in {domain}=edges:{parts.pictures}; got {spec!r}")
-        return Spec(pictures, edges=True)
+    for prefix, view in VIEWS.items():
+        if spec.startswith(prefix):
+            return _parse_view(spec, prefix, view)
     name, equals, pictures = spec.partition("=")
     if not equals or set(name) & set("/\\:@"):
         return Spec(spec)
@@ -55,6 +53,19 @@ def parse_spec(spec: str) -> Spec:
             f"pictures must be of one domain (NAME=PICTURES); got the names {name} and {parts.domain}: {spec!r}"
         )
     return replace(parts, domain=name)
+
+
+def _parse_view(spec: str, prefix: str, view: View) -> Spec:
+    """Return the parts of a specification of edges or label maps."""
+    pictures = spec.removeprefix(prefix)
+    if not pictures:
+        raise ValueError(f"{view} must be of pictures, such as {prefix}scenes; got {spec!r}")
+    parts = parse_spec(pictures)
+    if parts.domain is not None:
+        raise ValueError(f"name the domain first, as in {parts.domain}={prefix}{parts.pictures}; got {spec!r}")
+    if parts.view != "pictures":
+        raise ValueError(f"{view} must be of pictures, not of {parts.view}; got {spec!r}")
+    return Spec(pictures, view)
 
 
 def parse_specs(specs: Sequence[str]) -> list[Spec]:
@@ -77,12 +88,35 @@ def names_scenes(spec: str) -> bool:
     return spec.partition("@")[0].partition(":")[0] == "scenes"
 
 
-def split_folder(spec: str) -> tuple[Path, str | None]:
-    """Split ``FOLDER@SPLIT``, unless a folder of that full name exists."""
-    folder, at, split = spec.rpartition("@")
+@dataclass(frozen=True, slots=True)
+class FolderSpec:
+    """A folder of pictures, and which of them are meant.
+
+    Attributes:
+        folder: The folder.
+        split: Name of a split file; None for all pictures.
+        pattern: Pattern that the names of files match, such as ``0001*``, or do not match, ``!0001*``; None for all.
+    """
+
+    folder: Path
+    split: str | None = None
+    pattern: str | None = None
+
+
+def split_folder(spec: str) -> FolderSpec:
+    """Split ``FOLDER@SPLIT@PATTERN``, unless a folder of that full name exists; split and pattern may be missing.
+
+    A part after ``@`` is a pattern if it has a wildcard, one of ``*?[``, or begins with an exclamation mark.
+    """
+    rest, at, name = spec.rpartition("@")
     if not at or Path(spec).expanduser().is_dir():
-        return Path(spec).expanduser(), None
-    return Path(folder).expanduser(), split
+        return FolderSpec(Path(spec).expanduser())
+    if not (WILDCARDS & set(name) or name.startswith("!")):
+        return FolderSpec(Path(rest).expanduser(), name)
+    parts = split_folder(rest)
+    if parts.pattern is not None:
+        raise ValueError(f"a folder must have one pattern of names; got {parts.pattern} and {name}: {spec!r}")
+    return replace(parts, pattern=name)
 
 
 def read_scenes(spec: str, default: int) -> tuple[int, Setting]:

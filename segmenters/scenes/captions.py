@@ -88,6 +88,10 @@ class Caption:
     text: str
     truth: Mapping[str, str | float | bool | None]
 
+    def is_true_of(self, attributes: Attributes) -> bool:
+        """Return whether all that the caption states is true of a scene, such as another one."""
+        return self.truth.items() <= attributes.record().items()
+
 
 def write_caption(attributes: Attributes, seed: int, index: int, number: int) -> Caption:
     """Return a caption of a scene.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,19 @@ import torch
 from hypothesis import given, settings, strategies as st
 from PIL import Image
 
+from gandissect.core.images import from_uint8
 from gandissect.core.protocols import as_classed, may_flip
-from segmenters.datasets import Photos, Scenes, check_output, check_specs, open_pictures, open_source
+from segmenters import PaletteSegmenter
+from segmenters.datasets import (
+    LabeledPictures,
+    LabelMaps,
+    Photos,
+    Scenes,
+    check_output,
+    check_specs,
+    open_pictures,
+    open_source,
+)
 from segmenters.datasets.combining import Subset
 from segmenters.datasets.domains import Domain, Edges, find_edges
 
@@ -106,6 +118,41 @@ def test_edges_need_no_domain() -> None:
     assert torch.equal(train.batch([2]).images, find_edges(Scenes(32, 4).batch([2]).images))
 
 
+def test_label_maps_are_pictures_in_the_colors_of_their_concepts() -> None:
+    scenes = Scenes(32, 12)
+    maps = LabelMaps(scenes)
+    assert (maps.name, maps.size, len(maps), maps.concepts) == ("labels:scenes", 32, 12, scenes.concepts)
+    for rng in (None, 3):
+        batches = [
+            source.batch(range(12), None if rng is None else torch.Generator().manual_seed(rng))
+            for source in (scenes, maps)
+        ]
+        assert batches[0].labels is not None and batches[1].labels is not None
+        assert torch.equal(batches[1].labels, batches[0].labels)
+        decoded = PaletteSegmenter(scenes.concepts)(from_uint8(batches[1].images))
+        assert torch.equal(decoded, batches[0].labels)
+    train, held_out = open_pictures(["labels:scenes:5"], 32)
+    assert held_out is not None and len(held_out) == 1000
+    assert torch.equal(train.batch([4]).images, maps.batch([4]).images) and train.batch([4]).labels is None
+
+
+def test_unlabeled_pixels_are_black_in_a_label_map() -> None:
+    class Half(Scenes):
+        def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> LabeledPictures:
+            batch = super().batch(indices, rng)
+            assert batch.labels is not None
+            return LabeledPictures(batch.images, batch.labels.index_fill(1, torch.arange(16), -1))
+
+    images = LabelMaps(Half(32, 2)).batch([0, 1]).images
+    assert (images[:, :, :16] == 0).all() and (images[:, :, 16:] > 0).any(1).all()
+
+
+def test_label_maps_need_labels(tmp_path: Path) -> None:
+    folder = _folder(tmp_path / "photos")
+    with pytest.raises(ValueError, match=r"label maps must be of labeled pictures; photos .*has no labels"):
+        open_pictures([f"labels:{folder}"], 16)
+
+
 def test_pictures_that_cannot_be_mirrored_stay_so(tmp_path: Path) -> None:
     class Digits(Scenes):
         may_flip = False
@@ -134,6 +181,9 @@ def test_a_folder_whose_name_looks_like_a_domain_is_a_folder(tmp_path: Path, mon
         (["a=edges:b=scenes"], r"name the domain first, as in b=edges:scenes; got 'edges:b=scenes'"),
         (["edges:"], r"edges must be of pictures, such as edges:scenes; got 'edges:'"),
         (["dusk=edges:"], r"edges must be of pictures"),
+        (["labels:"], r"labels must be of pictures, such as labels:scenes; got 'labels:'"),
+        (["a=labels:edges:scenes"], r"labels must be of pictures, not of edges; got 'labels:edges:scenes'"),
+        (["labels:b=scenes"], r"name the domain first, as in b=labels:scenes"),
         (["dusk=scenes:0"], r"COUNT in scenes:COUNT must be at least 1"),
     ],
 )
@@ -156,7 +206,7 @@ def test_results_are_kept_apart_from_the_pictures_of_a_domain(tmp_path: Path) ->
             check_output(folder, [spec])
 
 
-@pytest.mark.parametrize("spec", ["dusk=scenes", "edges:scenes"])
-def test_labeled_pictures_are_neither_domains_nor_edges(spec: str) -> None:
-    with pytest.raises(ValueError, match="domains and edges have no labels; name the labeled pictures alone"):
+@pytest.mark.parametrize("spec", ["dusk=scenes", "edges:scenes", "labels:scenes"])
+def test_labeled_pictures_are_neither_domains_nor_edges_nor_label_maps(spec: str) -> None:
+    with pytest.raises(ValueError, match="domains, edges and label maps must be left out; name labeled pictures; got"):
         open_source(spec, 32)

@@ -72,6 +72,9 @@ def test_a_reader_learns_only_what_is_true(season: str | None) -> None:
             assert meant == caption.truth, caption.text
             assert caption.truth.items() <= record.items(), caption.text
             seen |= set(meant)
+            other = scenes.attributes((index + 1) % COUNT)
+            assert caption.is_true_of(scenes.attributes(index))
+            assert caption.is_true_of(other) == all(other.record()[name] == value for name, value in meant.items())
     assert seen == {name for name, _ in MEANINGS.values()} | {"car_color"}
 
 
