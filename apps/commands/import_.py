@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from gandissect.storage import check_new_file, read_json
-from generators import hub
+from generators import Translator, hub
 from generators.importers import ImportResult, explain, import_network
 from generators.importers.files.values import make_printable
 
@@ -83,6 +83,7 @@ def _record(imported: ImportResult) -> dict[str, Any]:
         "height": height,
         "width": width,
         "z_dim": generator.z_dim,
+        "channels": generator.input_shape[0] if isinstance(generator, Translator) else None,
         "num_classes": len(generator.classes),
         "layers": layers,
         "assumed": imported.assumed,
@@ -93,6 +94,8 @@ def _lines(record: dict[str, Any]) -> list[str]:
     network = make_printable(f", {record['network']}" if record["network"] else "")
     num_classes = record["num_classes"]
     noise = f"z of {record['z_dim'] - num_classes}" + (f", {num_classes} classes" if num_classes else "")
+    if record["channels"] is not None:
+        noise = f"pictures of {record['channels']} channels"
     sizes = f"{record['width']} x {record['height']} px, {noise}"
     layers = [f"  {name}: {units} units of {h} x {w}" for name, (units, h, w) in record["layers"].items()]
     return [

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Float32, Shaped
 from torch import Tensor, nn
 
+from gandissect.core.lookup import check_choice
 from gandissect.core.network_id import join_fingerprint
 from gandissect.core.sampling import check_seed
 
@@ -23,8 +24,8 @@ from .base import LayeredGenerator
 from .generator_base import Latent
 from .input_pictures import InputPictures, Pictures, as_maps
 
-Norm = Literal["instance", "batch"]
-"""Normalization: of each image alone, or with running statistics of the training batches."""
+Norm = Literal["instance", "affine-instance", "batch"]
+"""Normalization: of each image alone, without or with a learned scale and offset, or with running statistics."""
 
 
 class Translator(LayeredGenerator):
@@ -184,18 +185,18 @@ def make_norm(norm: Norm, units: int) -> nn.Module:
     Raises:
         ValueError: If there is no such norm.
     """
-    if norm not in ("instance", "batch"):
-        raise ValueError(f"norm must be instance or batch; got {norm!r}")
-    return nn.InstanceNorm2d(units) if norm == "instance" else nn.BatchNorm2d(units)
+    check_choice(norm, Norm, "norm")
+    return nn.BatchNorm2d(units) if norm == "batch" else nn.InstanceNorm2d(units, affine=norm == "affine-instance")
 
 
 @torch.no_grad()
 def initialize(module: nn.Module) -> None:
-    """Draw weights from N(0, 0.02), batch-norm scales from N(1, 0.02), as both papers do; biases are 0."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d) and not module.weight.is_meta:
-        nn.init.normal_(module.weight, 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    """Draw weights from N(0, 0.02), scales of norms from N(1, 0.02), as both papers do; biases are 0."""
+    weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    if isinstance(weight, Tensor) and not weight.is_meta:
+        nn.init.normal_(weight, 0.0 if weight.ndim == 4 else 1.0, 0.02)
+        if isinstance(bias, Tensor):
+            nn.init.zeros_(bias)
 
 
 def _describe(pictures: InputPictures) -> str:

@@ -29,7 +29,7 @@ class ResNetTranslator(Translator):
         size: Height and width of the pictures that it is made for, a multiple of 4; others are translated too.
         width: Number of units in the first layer.
         blocks: Number of residual blocks, at least 1; the paper has 6 at 128 px and 9 at 256 px.
-        norm: ``instance`` (the paper's) or ``batch``.
+        norm: ``instance`` (the paper's), ``affine-instance`` or ``batch``.
         upsampling: ``transposed`` (the paper's), or ``nearest``, which leaves no checkerboard.
         input_channels: Channels of an input picture.
         input_concepts: Names of the concepts of label maps, if the network takes these instead of pictures.

@@ -37,8 +37,8 @@ class UNetTranslator(Translator):
         size: Height and width of the pictures that it is made for.
         width: Number of units in the first layer, doubled from layer to layer up to eight times as many.
         depth: Number of halvings, at least 2; by default to a grid of one cell, for which the size is a power of 2.
-        norm: ``batch`` (with running statistics, the paper's for large batches) or ``instance`` (of each image alone,
-            equal to the paper's for batches of one).
+        norm: ``batch``, with running statistics; ``affine-instance``, of each image alone, as batch norm is in the
+            paper's tests, whose batches are single images; or ``instance``, the same without scale and offset.
         dropout: Whether the first three layers of the decoder have dropout in training; there is none in eval mode.
         input_channels: Channels of an input picture.
         input_concepts: Names of the concepts of label maps, if the network takes these instead of pictures.

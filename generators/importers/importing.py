@@ -14,6 +14,7 @@ from gandissect.core.display import Displayed
 from gandissect.core.sampling import make_rng
 
 from ..architectures.base import LayeredGenerator
+from .families import cyclegan
 from .files.checkpoint import Checkpoint, read_checkpoint
 from .files.values import make_printable
 from .layouts import ImportOptions
@@ -25,7 +26,7 @@ from .unread import find_reason
 
 _LOG = logging.getLogger(__name__)
 
-SIZELESS = frozenset({"rosinality StyleGAN"})
+SIZELESS = frozenset({"rosinality StyleGAN", *(layout.name for layout in cyclegan.LAYOUTS)})
 """Layouts whose files do not determine the size of images."""
 MIN_ROOM = 2**24
 """Largest number of activations up to which every generator is checked."""

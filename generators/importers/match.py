@@ -9,6 +9,7 @@ from typing import Any
 
 from .families import (
     biggan,
+    cyclegan,
     dcgan,
     fastgan,
     gan_zoo,
@@ -37,6 +38,7 @@ FAMILY_MODULES = (
     pytorch_gan,
     lucidrains,
     fastgan,
+    cyclegan,
 )
 LAYOUTS: tuple[Layout, ...] = tuple(layout for family in FAMILY_MODULES for layout in family.LAYOUTS)
 MAX_HEADS, MAX_RENAMED = 3, 2_000

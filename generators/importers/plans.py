@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..architectures.base import LayeredGenerator
+from ..architectures.translator import Translator
 from .layouts import Facts, Fit, ImportOptions, Layout, Tensors
 
 LARGEST = 1024
@@ -181,7 +182,9 @@ def _fit(tensors: Tensors, plan: ImportPlan) -> Fit:
     height, width = (size, size) if size else generator.image_size
     settings = {"architecture": generator.architecture, "height": height, "width": width}
     settings |= {"z_dim": generator.noise_dim} | ({"classes": len(generator.classes)} if generator.classes else {})
-    layers = sum(name.startswith("layer") for name, _ in generator.named_children())
+    if isinstance(generator, Translator):
+        settings["channels"] = generator.input_shape[0]
+    layers = sum(name not in generator.beside for name, _ in generator.named_children()) - 1
     return Fit(settings | {"layers": layers}, [], unexpected, assumed=plan.assumed())
 
 

@@ -48,6 +48,13 @@ def _has(*patterns: str) -> Callable[[Tensors], bool]:
     return lambda tensors: all(any(re.search(rf"(^|\.){pattern}", name) for name in tensors) for pattern in patterns)
 
 
+def _ends_in_patches(tensors: Tensors) -> bool:
+    """Return whether a network's names and shapes are those of a PatchGAN of pytorch-CycleGAN-and-pix2pix."""
+    shapes = [tuple(tensor.shape) for tensor in tensors.values() if tensor.ndim == 4]
+    is_chain = all(re.match(r"model\.\d+\.\w+$", name) for name in tensors)
+    return is_chain and len(shapes) >= 3 and shapes[-1][0] == 1 and all(shape[2:] == (4, 4) for shape in shapes)
+
+
 _is_xl = _has(r"mapping\.embed\.weight$", r"synthesis\.L\d+_\d+_\d+\.")
 
 _is_deep = _has(r"blocks\.0\.0\.bn4\.gain\.", r"blocks\.0\.0\.(conv4|conv2d4)\.")
@@ -77,8 +84,12 @@ KINDS = (
         _has(r"(attns\.\d+|to_initial_block)\.", r"blocks\.0\.to_style1\."),
     ),
     Unread(
-        "a network that takes an image, such as a pix2pix, CycleGAN or CUT translator, an autoencoder or a U-Net; "
-        "only generators of latent vectors are supported",
+        "a PatchGAN, which judges patches of pictures; pass the generator, such as latest_net_G.pth",
+        _ends_in_patches,
+    ),
+    Unread(
+        "a network that takes an image, such as a CUT translator, an autoencoder or a U-Net, in a layout that is not "
+        "supported; load it in Python and pass it to generators.wrap with inputs=pictures",
         takes_image,
     ),
 )

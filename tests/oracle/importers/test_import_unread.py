@@ -13,6 +13,15 @@ import generators
 from generators.importers.unread import find_reason, takes_image
 
 
+def _replicated_translator() -> dict[str, Tensor]:
+    """A generator of CycleGAN whose blocks pad with zeros, so that their convolutions have other places."""
+    renamed = {"conv_block.1.": "conv_block.0.", "conv_block.5.": "conv_block.3."}
+    tensors = _resnet_translator()
+    for old, new in renamed.items():
+        tensors = {name.replace(old, new): value for name, value in tensors.items()}
+    return tensors
+
+
 def _resnet_translator(blocks: int = 2) -> dict[str, Tensor]:
     """A generator of CycleGAN: 7 x 7, two halvings, residual blocks, two doublings, 7 x 7."""
     t = Draw(0)
@@ -99,7 +108,7 @@ def _early_lightweight() -> dict[str, Tensor]:
 
 
 CASES = {
-    "CycleGAN": (_resnet_translator, "takes an image"),
+    "CycleGAN with other blocks": (_replicated_translator, "takes an image"),
     "CUT": (_cut_translator, "takes an image"),
     "pix2pix": (_unet_translator, "takes an image"),
     "autoencoder": (_autoencoder, "takes an image"),
