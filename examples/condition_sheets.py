@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,7 +18,7 @@ from segmenters.datasets import ImageSource, LabelMaps, Scenes
 
 SEED, SIZE, GAP, HEADER = 2024, 96, 4, 22
 PAPER, INK = (250, 248, 243), (40, 40, 48)
-CONDITIONS: dict[str, dict[str, str]] = {
+CONDITIONS: dict[str, dict[str, Any]] = {
     "summer": {"season": "summer"},
     "spring": {"season": "spring"},
     "autumn": {"season": "autumn"},

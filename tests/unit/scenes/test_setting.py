@@ -29,7 +29,9 @@ def test_scenes_without_names_are_those_of_before() -> None:
     assert pixels.hexdigest() == "8a87bd19511f0bd37f0256dff8014f4e21a282ad0c8046da36a91ed35aa79c59"
 
 
-@pytest.mark.parametrize("names", [{"mood": "dusk"}, {"mood": "overcast"}, {"season": "autumn"}, {"season": "winter"}])
+@pytest.mark.parametrize(
+    "names", [{"mood": "dusk"}, {"mood": "mist"}, {"season": "autumn"}, {"season": "winter", "mood": "overcast"}]
+)
 def test_another_mood_or_season_changes_colors_only(names: dict[str, str]) -> None:
     plain, changed = (Scenes(64, COUNT, 5, **given).batch(range(COUNT)) for given in ({}, names))
     assert torch.equal(plain.labels, changed.labels)
