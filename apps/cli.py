@@ -28,6 +28,7 @@ PROGRAM = "gandissect"
 COMMANDS = {
     "models": "list the bundled models",
     "sample": "write a grid of a generator's images",
+    "translate": "translate pictures with a translator, such as a pix2pix or a CycleGAN",
     "train generator": "train a GAN on a folder of pictures or on rendered scenes",
     "train segmenter": "train a segmentation network on labeled pictures",
     "fidelity": "measure the distance of a generator's images from held-out real pictures",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,33 +11,82 @@ import tyro
 import generators
 import segmenters
 from gandissect import Segmenter
-from generators import ConditionalGenerator, LayeredGenerator
+from gandissect.core.protocols import limit_rows
+from generators import ConditionalGenerator, LayeredGenerator, Translator
+
+from .real_pictures import open_inputs
+
+logger = logging.getLogger(__name__)
 
 Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 """Generator, the first argument of a command; ``--generator MODEL`` is equivalent."""
 
 
-def load_generator(name: str, device: str, classes: Sequence[str] = ()) -> LayeredGenerator:
+def load_generator(
+    name: str, device: str, classes: Sequence[str] = (), inputs: Sequence[str] | None = None
+) -> LayeredGenerator:
     """Load a generator.
 
     Args:
         name: Bundled name, file or folder, as for `generators.load`.
         device: Device to load it on: auto, cpu, cuda or mps.
         classes: Names of the classes that samples are drawn from; all by default.
+        inputs: Specifications of the pictures that a translator is put on, as for `open_inputs`; None if the command
+            takes none.
 
     Raises:
         KeyError: If the name or a class is unknown, or it names a segmenter.
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If the file is damaged or does not hold a generator, or classes are named and it has none.
+        ValueError: If the file is damaged or does not hold a generator, if classes are named and it has none, or if
+            pictures are named and it takes none, or the reverse.
     """
     if name in (*segmenters.names(), "palette"):
         raise KeyError(_wrong_kind_message(name, "segmenter", "generator", generators.names()))
     generator = generators.load(name, device)
+    if isinstance(generator, Translator):
+        return _put_on(generator, classes, inputs)
+    if inputs:
+        raise ValueError(f"{generator.name} makes images from latent vectors; omit --inputs")
     if not classes:
         return generator
     if not isinstance(generator, ConditionalGenerator):
         raise ValueError(f"{generator.name} has no classes to draw from; omit --classes")
     return generator.of_classes(*classes)
+
+
+def load_translator(name: str, device: str) -> Translator:
+    """Load a translator; arguments and errors as for `load_generator`.
+
+    Raises:
+        ValueError: If the generator takes latent vectors.
+    """
+    generator = generators.load(name, device)
+    if not isinstance(generator, Translator):
+        raise ValueError(f"{generator.name} makes images from latent vectors; use gandissect sample")
+    return generator
+
+
+def limit_samples(generator: LayeredGenerator, num_samples: int) -> int:
+    """Return a number of samples, or the number of pictures where a translator has fewer, which is logged."""
+    limited = limit_rows(generator, num_samples)
+    if limited < num_samples:
+        logger.info("%s: %d samples, all of its pictures", generator.name, limited)
+    return limited
+
+
+def _put_on(translator: Translator, classes: Sequence[str], inputs: Sequence[str] | None) -> LayeredGenerator:
+    """Return a translator on the pictures of a command."""
+    if classes:
+        raise ValueError(f"{translator.name} has no classes to draw from; omit --classes")
+    if inputs is None:
+        raise ValueError(
+            f"{translator.name} translates pictures, which this command does not take; use translate, or sample, "
+            "dissect, effect or repair with --inputs"
+        )
+    if not inputs:
+        raise ValueError(f"{translator.name} translates pictures; name them with --inputs")
+    size = translator.image_size[0]
+    return translator.on(open_inputs(inputs, size, label_maps=bool(translator.input_concepts)))
 
 
 def load_segmenter(name: str, device: str) -> Segmenter:

@@ -15,6 +15,7 @@ PLACEHOLDERS = {
     "device": "DEVICE",
     "generator": "MODEL",
     "held_out": "PICTURES",
+    "inputs": "PICTURES",
     "keep": "CONCEPT",
     "labels": "LABEL",
     "layer": "LAYER",

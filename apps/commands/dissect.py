@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,7 +30,7 @@ from gandissect.report import REPORT_FILES
 from gandissect.storage import check_folder, check_new_file, lock_folder, output_folder
 from generators.training.processes import Processes
 
-from ..networks import Model, load_generator, load_segmenter
+from ..networks import Model, limit_samples, load_generator, load_segmenter
 from ..summaries import DISSECTION_FILES, print_dissection
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ class Options:
         segmenter: Segmenter: a bundled name, a .safetensors file, or a training folder; by default the bundled one for
             the generator's kind of images.
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         layers: Layers to dissect; by default all.
         num_samples: Number of images to generate.
@@ -72,6 +74,7 @@ class Options:
     generator: Model
     out: Path
     segmenter: str | None = None
+    inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     num_samples: int = 1_000
@@ -96,12 +99,13 @@ class Options:
         check_folder(self.out)
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
-        generator = load_generator(self.generator, device, self.classes)
+        generator = load_generator(self.generator, device, self.classes, self.inputs)
         networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
         for name in self.layers:
             lookup(generator.layers, name, "layer")
         names = ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves")
         settings = DissectSettings(**{name: getattr(self, name) for name in names})
+        settings = replace(settings, num_samples=limit_samples(generator, self.num_samples))
         if self.max_memory is not None and (shard is not None or processes.count > 1):
             raise ValueError("--max-memory needs a single process without --shard; name fewer --layers instead")
         if shard is not None:

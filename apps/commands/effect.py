@@ -29,7 +29,7 @@ from gandissect.causal.concept_effects import EFFECT_SEED
 from gandissect.storage import find_results, output_folder
 
 from ..figures import save_figure
-from ..networks import Model, load_generator, load_segmenter
+from ..networks import Model, limit_samples, load_generator, load_segmenter
 
 FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
 
@@ -53,6 +53,8 @@ class Options:
         optimize: Choose the units by gradient descent instead of by IoU; needs --layer.
         dissection: Folder that gandissect dissect wrote, to choose the units from; by default the generator is
             dissected on 500 samples.
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         num_samples: Number of images to evaluate the units on.
         seed: Seed of these images; it must differ from the seed of the dissection.
@@ -73,6 +75,7 @@ class Options:
     num_units: int = 20
     optimize: Annotated[bool, tyro.conf.arg(name="optimise", aliases=["--optimize"])] = False  # aliases are shown first
     dissection: Path | None = None
+    inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     num_samples: int = 1_000
     seed: int = EFFECT_SEED
@@ -113,7 +116,7 @@ class Options:
 
     def _measure(self, folder: Path | None) -> tuple[ConceptEffects, list[str]]:
         """Return the effects, and the names of the files written to the folder, if any."""
-        generator = load_generator(self.generator, self.device, self.classes)
+        generator = load_generator(self.generator, self.device, self.classes, self.inputs)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         measured = measure_concept_effects(
             generator,
@@ -124,7 +127,7 @@ class Options:
             num_units=self.num_units,
             optimize=self.optimize,
             dissection=None if self.dissection is None else Dissection.load(self.dissection),
-            num_samples=self.num_samples,
+            num_samples=limit_samples(generator, self.num_samples),
             seed=self.seed,
             curves=self.curves,
         )

@@ -64,6 +64,8 @@ class Options:
         method: Criterion that ranks the units: effect (the change of the distance when a unit alone is ablated; takes
             minutes), distance (of the images that activate a unit most from real pictures), or realism (of single
             images); by default effect. The last two are quick, but correlational rather than causal.
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to repair, for a generator with classes; by default all of them. Samples are drawn
             from these classes, and compared with the pictures of these classes.
         hold_out: Share of each folder without @SPLIT that was held out from training.
@@ -94,6 +96,7 @@ class Options:
     recipe: Path | None = None
     force_to: Annotated[ForcedTo, tyro.conf.arg(name="to", aliases=["--force-to"])] = "zero"  # aliases are shown first
     method: RankingMethod | None = None
+    inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     hold_out: float = 0.05
     skip_broken: bool = False
@@ -119,7 +122,7 @@ class Options:
 
     def _find(self, folder: Path) -> FoundRepair[LayeredGenerator]:
         """Write all files, and return the repair."""
-        generator = load_generator(self.generator, self.device, self.classes)
+        generator = load_generator(self.generator, self.device, self.classes, self.inputs)
         units = self._pick_units(generator)
         check_output(self.out, self.data)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)

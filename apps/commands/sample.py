@@ -16,7 +16,7 @@ from gandissect.report import write_grid
 from gandissect.storage import check_new_file
 from generators import LayeredGenerator
 
-from ..networks import Model, load_generator
+from ..networks import Model, limit_samples, load_generator
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Options:
         num_samples: Number of images, 1 to 4096.
         seed: Seed of the latent vectors.
         start: Index of the first sample in the seed's sequence.
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         columns: Number of images per row.
         truncation_psi: Factor on the deviation of w from its mean, for StyleGANs: 1 for no truncation, 0 for the mean
@@ -46,6 +48,7 @@ class Options:
     num_samples: int = 64
     seed: int = 1
     start: int = 0
+    inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     columns: int = 8
     truncation_psi: float | None = None
@@ -66,14 +69,14 @@ class Options:
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
-        generator = load_generator(self.generator, self.device, self.classes)
+        generator = load_generator(self.generator, self.device, self.classes, self.inputs)
+        count = limit_samples(generator, self.start + self.num_samples) - self.start
+        if count < 1:
+            raise ValueError(f"--start must be below {self.start + count}, the number of pictures; got {self.start}")
         with torch.inference_mode():
-            parts = [
-                generator(self._draw_latents(generator, block)).cpu()
-                for block in blocks(self.num_samples, 64, self.start)
-            ]
+            parts = [generator(self._draw_latents(generator, block)).cpu() for block in blocks(count, 64, self.start)]
         write_grid(torch.cat(parts), self.out, self.columns, overwrite=self.overwrite)
-        facts = {"out": str(self.out), "generator": generator.name, "num_samples": self.num_samples, "seed": self.seed}
+        facts = {"out": str(self.out), "generator": generator.name, "num_samples": count, "seed": self.seed}
         facts |= {"classes": self.classes} if self.classes else {}
         names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
         print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.display import Tabular
 from ..core.lookup import lookup, unique_names
-from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.protocols import Generator, Segmenter, check_protocols, limit_rows
 from ..core.sampling import check_num_samples, check_seed
 from ..core.types import UnitSet, check_type, concept_index
 from ..dissection.dissect import dissect
@@ -101,9 +101,10 @@ def measure_concept_effects(
         num_units: Number of units to choose for each concept, at least 1.
         optimize: Choose the units by gradient descent (`optimize_units`) instead of by IoU; requires ``layer``.
         dissection: Dissection that chooses the units, by any segmenter that has the concepts; by default the generator
-            is dissected on 500 samples.
+            is dissected on 500 samples, or on all pictures of a translator that has fewer.
         num_samples: Number of images to measure the effects on, at least 2.
-        seed: Seed of these images. Units are chosen on images of ``seed + 1_000_003``.
+        seed: Seed of these images. Units are chosen on images of ``seed + 1_000_003``; those of a translator are the
+            same pictures.
         curves: Also measure the effect of ablating increasing numbers of units, ranked by IoU, by single effects, and,
             if the segmenter is differentiable, by gradient descent. This takes minutes per concept.
         progress: Show progress bars.
@@ -165,7 +166,7 @@ class _UnitChoice:
             self.generator,
             self.segmenter,
             self.layer,
-            NUM_DISSECTED,
+            limit_rows(self.generator, NUM_DISSECTED),
             self.seed,
             top_images=0,
             progress=self.progress,

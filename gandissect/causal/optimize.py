@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..core.lookup import lookup
-from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.protocols import Generator, Segmenter, check_protocols, repeat_rows
 from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import sample_blocks
@@ -102,7 +102,7 @@ def optimize_units(
         segmenter: Differentiable segmenter for the generator's images.
         layer: Name of the layer.
         concept: Name of the concept.
-        num_samples: Number of images, at least 8.
+        num_samples: Number of images, at least 8; pictures of a translator that has fewer are used several times.
         seed: Seed of the latent vectors and of the places.
         weight: Weight of ``|alpha|^2``, at least 0.
         values: Values to force the units on to, one per unit of the layer; by default each unit's mean activation where
@@ -137,7 +137,12 @@ def optimize_units(
     patches = Patches.of(info, None, derive_seed(seed, "optimisation"))
     probability = _Probability(generator, segmenter, layer, index)
     batches = sample_blocks(
-        generator, [range(num_samples)], seed, BATCH, f"optimizing units for {concept}", progress=progress
+        generator,
+        repeat_rows(generator, num_samples),
+        seed,
+        BATCH,
+        f"optimizing units for {concept}",
+        progress=progress,
     )
     with torch.inference_mode(False), torch.enable_grad():
         alpha = _descend(probability, patches, batches, values, weight)

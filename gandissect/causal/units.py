@@ -15,7 +15,7 @@ import torch
 
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.protocols import Generator, Segmenter, check_protocols, limit_rows
 from ..core.sampling import check_seed, make_rng
 from ..core.types import UnitSet, check_type, concept_index
 from ..dissection.results import Dissection
@@ -115,7 +115,7 @@ def measure_unit_effects(
         generator: Generator whose units are measured.
         segmenter: Segmenter for the generator's images.
         layer: Name of the layer.
-        num_samples: Number of images, at least 2.
+        num_samples: Number of images, at least 2; all pictures of a translator that has fewer.
         seed: Seed of the latent vectors.
         batch_size: Images per batch, at least 1.
         progress: Show a progress bar.
@@ -135,7 +135,7 @@ def measure_unit_effects(
 
     Source: Bau et al. 2019, Sec. 3.2.
     """
-    seed = check_seed(seed)
+    seed, num_samples = check_seed(seed), limit_rows(generator, num_samples)
     check_protocols(generator, segmenter)
     check_counts(num_samples, batch_size)
     units = lookup(generator.layers, layer, "layer").units
@@ -198,7 +198,8 @@ def select_units_by_ablation(
         dissection: Dissection that ranks the units; only its layers are considered.
         concept: Name of the concept.
         num_units: Number of units, at least 1; half of the units of a layer that has fewer than twice this number.
-        num_samples: Number of images that the layer is chosen on, at least 2.
+        num_samples: Number of images that the layer is chosen on, at least 2; all pictures of a translator that has
+            fewer.
         seed: Seed of these images; evaluate the units on another.
         progress: Show progress bars.
 
@@ -209,6 +210,7 @@ def select_units_by_ablation(
     seed = check_seed(seed)
     check_protocols(generator, segmenter)
     check_type("dissection", dissection, Dissection, "pass the result of dissect or Dissection.load")
+    num_samples = limit_rows(generator, num_samples)
     if num_units < 1 or num_samples < 2:
         raise ValueError(f"num_units must be at least 1 and num_samples at least 2; got {num_units} and {num_samples}")
     column = concept_index(segmenter.concepts, concept)
@@ -250,7 +252,7 @@ def measure_effect_curves(
         segmenter: Segmenter for the generator's images.
         rankings: Rankings by name, at least one, all for the same layer and concept.
         counts: Numbers of units to ablate, each at least 1; numbers above the layer's number of units are dropped.
-        num_samples: Number of images, at least 2.
+        num_samples: Number of images, at least 2; all pictures of a translator that has fewer.
         seed: Seed of the latent vectors; it must differ from the seeds of the rankings.
         num_controls: Number of random orders of the layer's units, at least 1.
         progress: Show a progress bar.
@@ -270,7 +272,7 @@ def measure_effect_curves(
         raise ValueError("rankings must all be for one layer and one concept")
     if any(ranking.seed == seed for ranking in rankings.values()):
         raise ValueError(f"seed must differ from the seeds of the rankings; got {seed}")
-    first = next(iter(rankings.values()))
+    first, num_samples = next(iter(rankings.values())), limit_rows(generator, num_samples)
     num_units = lookup(generator.layers, first.layer, "layer").units
     sizes = sorted({count for count in counts if count <= num_units})
     if num_samples < 2 or num_controls < 1 or not sizes or sizes[0] < 1:

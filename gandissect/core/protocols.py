@@ -234,6 +234,13 @@ def limit_rows(generator: Generator, num_samples: int) -> int:
     return num_samples if translation is None else min(num_samples, len(translation.pictures))
 
 
+def repeat_rows(generator: Generator, num_samples: int) -> list[range]:
+    """Return samples as sets that a generator has: one, or one for each pass over the pictures of a translator."""
+    count = limit_rows(generator, num_samples)
+    rest = [range(num_samples % count)] if count and num_samples % count else []
+    return [range(count)] * (num_samples // max(count, 1)) + rest
+
+
 def check_row_range(num_rows: int, start: int, num_pictures: int) -> None:
     """Check that a translation has a picture for each of its rows.
 

@@ -32,7 +32,7 @@ class InputPictures:
     """Pictures, or label maps, as rows.
 
     Args:
-        pictures: Pictures that are translated, at least one, all of one size.
+        pictures: Pictures that are translated, at least one, all of one size; of pairs, the inputs.
         concepts: Names of the concepts that label maps index; empty for pictures.
 
     Attributes:
@@ -46,9 +46,10 @@ class InputPictures:
 
     def __init__(self, pictures: Pictures, concepts: Sequence[str] = ()) -> None:
         check_type("pictures", pictures, (PictureSource, Tensor), "use a source such as segmenters.datasets.Photos")
+        self._concepts = tuple(concepts)
+        pictures = self._pictures = self._take_inputs(pictures)
         if not len(pictures):
             raise ValueError("pictures must be at least one; got none")
-        self._pictures, self._concepts = pictures, tuple(concepts)
         if isinstance(pictures, Tensor):
             _check_tensor(pictures, len(self._concepts))
             self.name = f"{len(pictures)} {'label maps' if concepts else 'pictures'}"
@@ -58,6 +59,16 @@ class InputPictures:
 
     def __len__(self) -> int:
         return len(self._pictures)
+
+    def _take_inputs(self, pictures: Pictures) -> Pictures:
+        """Return the source of the inputs if pictures are pairs of inputs and targets."""
+        inputs: PictureSource | None = getattr(pictures, "inputs", None)
+        if inputs is not None and getattr(pictures, "label_maps", False) and not self._concepts:
+            raise ValueError(
+                f"the inputs of {getattr(pictures, 'name', 'the pairs')} are label maps, but the network takes "
+                "pictures; pass segmenters.datasets.LabelMaps for label maps in colors"
+            )
+        return pictures if inputs is None else inputs
 
     def __deepcopy__(self, memo: dict[int, Any]) -> InputPictures:
         """Return the same pictures, which are never modified."""

@@ -93,9 +93,9 @@ class Translator(LayeredGenerator):
         Its name and its fingerprint state the pictures: a dissection on some pictures is not one on others.
 
         Args:
-            pictures: A source of pictures, each in [-1, 1] to the network; uint8 ``[picture, 3, H, W]``; or float
-                ``[picture, channel, H, W]``, which the network takes as they are. For a translator of label maps, a
-                source with its concepts, or int64 ``[picture, H, W]``, -1 where a pixel has no concept.
+            pictures: A source of pictures, or of pairs whose inputs are translated; uint8 ``[picture, 3, H, W]``; or
+                float ``[picture, channel, H, W]``, which the network takes as they are. For a translator of label
+                maps, a source with its concepts, or int64 ``[picture, H, W]``, -1 where a pixel has no concept.
 
         Raises:
             TypeError: If the pictures are neither a source nor a tensor of the required dtype.

@@ -29,15 +29,17 @@ from gandissect import (
     find_causal_units,
     generate,
     latent,
+    measure_concept_effects,
     repair,
     write_report,
 )
-from gandissect.core.protocols import noise_length
+from gandissect.core.protocols import noise_length, repeat_rows
 from gandissect.core.types import Concept
 from generators.architectures.patchgan import PatchDiscriminator
 from generators.architectures.translator import Translator
 from generators.architectures.translator_resnet import ResNetTranslator
 from generators.architectures.translator_unet import UNetTranslator
+from segmenters.datasets import Paired
 
 CONCEPTS = ("sky", "tree", "door")
 
@@ -484,3 +486,33 @@ def test_saved_files_hold_the_network_and_load_as_a_translator(tmp_path: Path) -
         G = loaded.on(_Source())
         assert torch.equal(G(G.sample_z(3)), T.on(_Source())(G.sample_z(3)))
         assert loaded.fingerprint == T.fingerprint
+
+
+def test_of_pairs_the_inputs_are_translated() -> None:
+    inputs, targets = _Source(), _Source()
+    targets.images = draw_pictures(seed=8)
+    pairs = Paired(inputs, targets)
+    assert torch.equal(_unet().on(pairs).sample_z(12), _unet().on(inputs).sample_z(12))
+    maps = Paired(inputs, targets, label_maps=True)
+    T = _unet(input_concepts=CONCEPTS)
+    assert torch.equal(T.on(maps).sample_z(12), T.on(inputs).sample_z(12))
+    with pytest.raises(
+        ValueError, match="the inputs of patches to patches are label maps, but the network takes pictures"
+    ):
+        _unet().on(maps)
+
+
+def test_units_are_chosen_on_all_pictures_where_there_are_few() -> None:
+    """By default units are chosen on more samples than there are pictures."""
+    G, S = _unet().on(_Source()), _Bright()
+    quiet: dict[str, Any] = {"progress": False}
+    few = find_causal_units(G, S, "decoder3", "light", 2, method="effect", num_samples=12, **quiet)
+    assert find_causal_units(G, S, "decoder3", "light", 2, method="effect", **quiet) == few
+    result = measure_concept_effects(G, S, "light", num_units=2, num_samples=12, **quiet)
+    assert result.effects[0].num_samples == 12
+    assert [list(samples) for samples in repeat_rows(G, 26)] == [list(range(12)), list(range(12)), [0, 1]]
+    assert repeat_rows(G, 5) == [range(5)] and repeat_rows(_Endless(), 5_000) == [range(5_000)]
+
+
+class _Endless:
+    name = "endless"
