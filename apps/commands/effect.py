@@ -56,7 +56,7 @@ class Options:
         inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
             edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
-        num_samples: Number of images to evaluate the units on.
+        num_samples: Number of images to evaluate the units on, besides those that the units are chosen on.
         seed: Seed of these images; it must differ from the seed of the dissection.
         curves: Plot the effect of ablating more and more units of the layer (curves.png), ranked by IoU, by the effect
             of each unit alone, and, if the segmenter is differentiable, by gradient descent, with random control units.
