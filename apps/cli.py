@@ -137,22 +137,25 @@ def _parse(name: str, arguments: list[str]) -> Any:
 
     stem = f"{name.replace(' ', '_')}{'_' if keyword.iskeyword(name) else ''}"
     module = importlib.import_module(f"apps.commands.{stem}")
-    annotate_options(module.Options)
+    options = getattr(module, "choose_options", lambda _: module.Options)(arguments)
+    annotate_options(options)
     prog = f"{PROGRAM} {name}"
     config: list[Any] = [] if hasattr(module, "TAKES_NONE") else [tyro.conf.DisallowNone]
     if {"-h", "--help"} & set(arguments):
         with contextlib.suppress(SystemExit):
             words = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
-            tyro.cli(module.Options, args=[*words, "--help"], prog=prog, config=config)
+            tyro.cli(options, args=[*words, "--help"], prog=prog, config=config)
         raise _Help
     _check_first(module, arguments)
     output = io.StringIO()
     try:
         with contextlib.redirect_stderr(output), contextlib.redirect_stdout(output):
-            words = put_subject_first(module.Options, arguments)
-            return tyro.cli(module.Options, args=words, prog=prog, config=config)
+            words = put_subject_first(options, arguments)
+            return tyro.cli(options, args=words, prog=prog, config=config)
     except SystemExit as stop:
-        raise ValueError(summarize_box(output.getvalue())) from stop
+        first = next((word for word in getattr(module, "FIRST", ("", ()))[1] if word in arguments), None)
+        page = f"{prog} --help" if first is None else f"{prog} {first} --help"
+        raise ValueError(summarize_box(output.getvalue()).replace(f"{prog} --help", page)) from stop
 
 
 def _check_first(module: ModuleType, arguments: list[str]) -> None:

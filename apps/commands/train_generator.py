@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, make_dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -28,6 +29,9 @@ TAKES_NONE = True
 """Accept None as a value: ``--start-resolution None`` differs from leaving out the option."""
 
 
+POINT_RECIPES = ("gan", "egan")
+"""Architectures that generate points."""
+
 POINTS: dict[str, Any] = {
     "resolution": 1,
     "width": 128,
@@ -40,13 +44,6 @@ POINTS: dict[str, Any] = {
 """Settings for points in place of a recipe's."""
 
 
-def _for_points(settings: TrainingSettings) -> TrainingSettings:
-    """Return settings for points: what is left at its default in the recipe is replaced."""
-    recipe = RECIPES[settings.architecture]
-    left = {name for name in POINTS if getattr(settings, name, None) == getattr(recipe, name, None)}
-    return replace(settings, **{name: POINTS[name] for name in left if hasattr(settings, name)})
-
-
 def _suppress_architecture(settings: TrainingSettings) -> TrainingSettings:
     """Return settings without an option for the architecture, which the command begins with."""
     kind, fixed = type(settings), tyro.conf.Suppress[tyro.conf.Fixed[str]]
@@ -57,17 +54,24 @@ def _suppress_architecture(settings: TrainingSettings) -> TrainingSettings:
     return cast(TrainingSettings, options(**asdict(settings)))
 
 
-if TYPE_CHECKING:
-    Settings = TrainingSettings
-else:
-    Settings = tyro.extras.subcommand_type_from_defaults(
-        {name: _suppress_architecture(recipe) for name, recipe in RECIPES.items()},
+def _join_recipes(recipes: Mapping[str, TrainingSettings]) -> Any:
+    """Return the type of the settings that begin with the name of a recipe."""
+    return tyro.extras.subcommand_type_from_defaults(
+        {name: _suppress_architecture(recipe) for name, recipe in recipes.items()},
         descriptions={
-            name: f"Train {'an' if family.title[0] in 'AEIO' else 'a'} {family.title}."
-            for name, family in FAMILIES.items()
+            name: f"Train {'an' if FAMILIES[name].title[0] in 'AEIO' else 'a'} {FAMILIES[name].title}."
+            for name in recipes
         },
         prefix_names=False,
     )
+
+
+if TYPE_CHECKING:
+    Settings = TrainingSettings
+    PointSettings = TrainingSettings
+else:
+    Settings = _join_recipes(RECIPES)
+    PointSettings = _join_recipes({name: replace(RECIPES[name], **POINTS) for name in POINT_RECIPES})
 
 
 @tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
@@ -120,9 +124,8 @@ class Options:
 
     def _train(self) -> Path:
         """Train the generator, and return its path."""
-        settings = _for_points(self.settings) if set(self.data) <= set(MIXTURES) else self.settings
         source, held_out = open_training_data(
-            self.data, settings.resolution, self.hold_out, skip_broken=self.skip_broken
+            self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
         )
         evaluate = None
         if self.segmenter is not None:
@@ -138,7 +141,7 @@ class Options:
                 }
 
         return train_generator(
-            settings,
+            self.settings,
             source,
             self.out,
             evaluate=evaluate,
@@ -148,3 +151,30 @@ class Options:
             resume=self.resume,
             device=self.device,
         )
+
+
+@tyro.conf.configure(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+@dataclass(frozen=True)
+class PointOptions(Options):
+    """Train a generator of points; the settings have other defaults than those for pictures."""
+
+    settings: Annotated[PointSettings, tyro.conf.OmitArgPrefixes]
+
+
+PointOptions.__doc__ = Options.__doc__
+
+
+def choose_options(arguments: Sequence[str]) -> type[Options]:
+    """Return the options that a command line is parsed to: those for points if its data are points.
+
+    Raises:
+        ValueError: If the architecture does not generate points.
+    """
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    after = words[words.index("--data") + 1 :] if "--data" in words else []
+    data = list(takewhile(lambda word: not word.startswith("-"), after))
+    if not data or not set(data) <= set(MIXTURES):
+        return Options
+    if (other := next((name for name in arguments if name in RECIPES and name not in POINT_RECIPES), None)) is not None:
+        raise ValueError(f"the architecture must be {' or '.join(POINT_RECIPES)} for points ({data[0]}); got {other}")
+    return PointOptions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
 
 from gandissect.core.lookup import check_choice, lookup
@@ -23,13 +23,19 @@ GROWING = frozenset({"progan", "stylegan"})
 """Architectures that can begin with small images."""
 BOUNDED = frozenset({"biggan", "gan", "progan", "sagan", "stylegan", "stylegan2"})
 """Architectures whose layers have at most ``max_width`` units."""
-TECHNIQUES: Mapping[str, tuple[str, ...]] = {
+STYLED = ("stylegan", "stylegan2")
+USED_BY: Mapping[str, tuple[str, ...]] = {
+    "gray": ("gan", "cgan", "cogan"),
+    "own_layers": ("cogan",),
+    "mapping_depth": STYLED,
+    "mixing": STYLED,
+    "embedding_dim": ("biggan",),
+    "orthogonal_weight": ("sagan", "biggan"),
     "feature_matching": ("gan", "dcgan"),
     "minibatch_kernels": ("gan", "dcgan", "egan"),
     "virtual_batch_norm": ("gan", "dcgan", "egan"),
-    "orthogonal_weight": ("sagan", "biggan"),
 }
-"""Architectures that have a technique, by its setting."""
+"""Architectures that use a setting, if not all do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,12 +290,13 @@ class GANSettings(TrainingSettings):
         return self.learning_rate if own is None else own
 
     def _check_techniques(self) -> None:
-        """Check that the architecture and the loss have the techniques that are switched on."""
-        for name, architectures in TECHNIQUES.items():
-            if getattr(self, name) and self.architecture not in architectures:
+        """Check that the architecture and the loss use the settings that are not at their defaults."""
+        defaults = {field.name: field.default for field in fields(GANSettings)}
+        for name, architectures in USED_BY.items():
+            if getattr(self, name) != defaults[name] and self.architecture not in architectures:
                 raise ValueError(
-                    f"{name} (--{name.replace('_', '-')}) needs one of the architectures {', '.join(architectures)}; "
-                    f"got {self.architecture}"
+                    f"{name} (--{name.replace('_', '-')}) needs the architecture {' or '.join(architectures)}; got "
+                    f"{self.architecture}"
                 )
         if self.label_smoothing and self.loss not in ("logistic", "minimax"):
             raise ValueError(f"label_smoothing (--label-smoothing) needs the loss logistic or minimax; got {self.loss}")

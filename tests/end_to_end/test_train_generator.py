@@ -92,7 +92,7 @@ def test_every_architecture_is_trained_by_its_name(train, pictures: Path, tmp_pa
     recipe, data = command.RECIPES[architecture], tmp_path / "data"
     for name in ("one", "two"):  # classes, for those that need some
         shutil.copytree(pictures, data / name)
-    own = ["--max-width", 4] if hasattr(recipe, "max_width") and architecture != "dcgan" else []
+    own = ["--max-width", 4] if hasattr(recipe, "max_width") else []
     size = ["--resolution", 16, "--width", 2, "--z-dim", 4, "--batch-size", 4, "--images", 8, *own]
     size += ["--hold-images", 4, "--fade-images", 2] if getattr(recipe, "start_resolution", None) else []
     status, output, error = train(
@@ -120,7 +120,17 @@ def test_points_choose_small_networks_unless_told_otherwise(train, tmp_path: Pat
 def test_points_need_an_architecture_of_one_pixel(train, tmp_path: Path) -> None:
     status, _, error = train("dcgan", "--data", "ring8", "--out", tmp_path)
     assert status == 2
-    assert "resolution (--resolution) must be one of 16, 32, 64, 128, 256 for dcgan; got 1" in error
+    assert "the architecture must be gan or egan for points (ring8); got dcgan" in error
+
+
+def test_points_keep_options_that_equal_the_recipes_for_pictures(train, tmp_path: Path) -> None:
+    options = ["--data=ring8", "--out", tmp_path, "--images", 128, "--width", 256, "--max-width", 1024, "--z-dim", 64]
+    status, _, error = train("gan", *options, "--device", "cpu")
+    assert status == 0, error
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert [settings[name] for name in ("resolution", "width", "max_width", "z_dim")] == [1, 256, 1024, 64]
+    status, _, error = train("gan", "--data", "grid25", "--out", tmp_path / "large", "--resolution", 32)
+    assert (status, "with resolution (--resolution) 1; got grid25 with 32" in error) == (2, True), error
 
 
 def test_a_run_is_taken_up_where_it_stopped(train, pictures: Path, stopped: Path) -> None:

@@ -15,7 +15,7 @@ from generators.training.draws import Draws
 from generators.training.engine import TrainingTask
 from generators.training.families import build_networks
 from generators.training.networks import TrainedGenerator
-from generators.training.settings import GROWING
+from generators.training.settings import GROWING, USED_BY
 
 
 class Noise:
@@ -69,7 +69,7 @@ def tiny(architecture: str, /, **changes: Any) -> Any:
     run |= {"discriminator_turns": 1}
     growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
     recipe = RECIPES[architecture]
-    known = {field.name for field in fields(recipe)}
+    known = {field.name for field in fields(recipe) if architecture in USED_BY.get(field.name, [architecture])}
     sizes = {name: value for name, value in {**small, **run, **growth}.items() if name in known}
     return replace(recipe, **{**sizes, **changes})
 

@@ -195,7 +195,7 @@ def test_a_process_killed_at_random_moments_ends_bit_equal(architecture: str, tm
 )
 def test_settings_that_cannot_be_say_what_is_allowed(change: dict, message: str) -> None:
     with pytest.raises((ValueError, KeyError), match=message):
-        build_networks(replace(tiny("stylegan"), **change))
+        build_networks(replace(tiny("progan"), **change))
 
 
 def test_pictures_fewer_than_a_batch_are_refused() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from generators.training import RECIPES, GANSettings
+from generators.training.settings import USED_BY
 
 LIMITS = {  # least and greatest value, and the nearest that are out of range
     "width": (1, 8192, 0, 8193),
@@ -31,7 +32,7 @@ LIMITS = {  # least and greatest value, and the nearest that are out of range
     "clip_weights": (1e-9, 10, 0, math.inf),
     "penalty_weight": (0, 1e9, -1e-9, math.inf),
     "drift_weight": (0, 1e9, -1e-9, math.inf),
-    "own_layers": (0, 8, -1, 0.5),
+    "own_layers": (0, 2, -1, 0.5),
     "embedding_dim": (1, 65536, 0, 1.5),
     "orthogonal_weight": (0, 1e9, -1e-9, math.inf),
     "minibatch_kernels": (0, 1024, -1, 0.5),
@@ -51,8 +52,7 @@ def _refusal(name: str, value: object, start: GANSettings) -> str:
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_number_out_of_range_is_named_alone(name: str) -> None:
     least, greatest, *wrong = LIMITS[name]
-    others = {"max_width": replace(RECIPES["dcgan"], width=1), "orthogonal_weight": RECIPES["sagan"]}
-    start = others.get(name, RECIPES["dcgan"])
+    start = replace(RECIPES[USED_BY.get(name, ("dcgan",))[0]], width=1)
     for value in (least, greatest):
         replace(start, **{name: value})
     for value in (*wrong, math.nan, None, True, "1"):

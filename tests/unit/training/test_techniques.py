@@ -243,14 +243,17 @@ def test_a_generator_with_virtual_norm_is_trained_and_loaded_with_its_reference_
 @pytest.mark.parametrize(
     ("architecture", "changes", "words"),
     [
-        ("progan", {"feature_matching": True}, r"feature_matching .* one of the architectures gan, dcgan; got progan"),
+        ("progan", {"feature_matching": True}, "feature_matching .* needs the architecture gan or dcgan; got progan"),
         ("egan", {"feature_matching": True}, "got egan"),
-        ("cgan", {"minibatch_kernels": 4}, r"minibatch_kernels \(--minibatch-kernels\) needs .* gan, dcgan, egan"),
+        ("cgan", {"minibatch_kernels": 4}, r"minibatch_kernels \(--minibatch-kernels\) needs .* gan or dcgan or egan"),
         (
             "dcgan",
             {"orthogonal_weight": 1e-4},
-            "orthogonal_weight .* needs one of the architectures sagan, biggan; got dcgan",
+            "orthogonal_weight .* needs the architecture sagan or biggan; got dcgan",
         ),
+        ("gan", {"own_layers": 2}, r"own_layers \(--own-layers\) needs the architecture cogan; got gan"),
+        ("progan", {"mixing": 0.5}, "mixing .* stylegan or stylegan2; got progan"),
+        ("sagan", {"embedding_dim": 4}, "embedding_dim .* needs the architecture biggan; got sagan"),
         ("stylegan", {"virtual_batch_norm": True}, "virtual_batch_norm .* got stylegan"),
         ("gan", {"virtual_batch_norm": True, "resolution": 1}, "generator of points has no norm"),
         ("dcgan", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing .* logistic or minimax; got hinge"),
