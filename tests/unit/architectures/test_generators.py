@@ -3,11 +3,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_gans import Noise, tiny
 from tiny_generators import draw_pictures
 from torch import nn
 
@@ -36,6 +38,7 @@ from generators.architectures.stylegan3 import StyleGAN3
 from generators.architectures.translator_resnet import ResNetTranslator
 from generators.architectures.translator_unet import UNetTranslator
 from generators.architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
+from generators.training.families import FAMILIES, build_networks
 
 
 def _live(generator: LayeredGenerator) -> LayeredGenerator:
@@ -53,6 +56,11 @@ def _live(generator: LayeredGenerator) -> LayeredGenerator:
     return generator.eval().requires_grad_(False)
 
 
+def _exported(family: str) -> LayeredGenerator:
+    """Return the generator that a training of a family saves."""
+    return build_networks(tiny(family), Noise.classes)["generator"].export(16)
+
+
 def _seeded(make: Callable[[], LayeredGenerator]) -> LayeredGenerator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
@@ -64,7 +72,8 @@ STAGES = [
     {"units": 4, "kernel": 5, "stride": [2, 3], "padding": 1, "output_padding": 1},
     {"units": 3, "kernel": 4, "stride": 2, "padding": 1},
 ]
-GENERATORS = {
+GENERATORS: dict[str, Callable[[], LayeredGenerator]] = {
+    **{f"trained {family}": partial(_seeded, partial(_exported, family)) for family in FAMILIES},
     "biggan16": lambda: _seeded(lambda: BigGAN(7, [8, 8, 4], 3, ["cat", "dog", "owl"], attention=[2])),
     "biggan32 flat": lambda: _seeded(lambda: BigGAN(6, [8, 8, 8, 4], 3, ["cat", "dog"], hierarchical=False)),
     "cgan16": lambda: _seeded(lambda: ConditionalDCGAN(16, 4, 6, ["cat", "dog", "owl"])),
