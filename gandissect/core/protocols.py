@@ -199,7 +199,8 @@ def as_conditional(generator: Generator) -> ConditionalGenerator | None:
 
 def as_translation(generator: Generator) -> Translation | None:
     """Return a generator whose rows are pictures, or None if they are not."""
-    return cast(Translation, generator) if getattr(generator, "pictures", None) is not None else None
+    is_on_pictures = isinstance(getattr(generator, "pictures", None), Sized) and hasattr(generator, "on")
+    return cast(Translation, generator) if is_on_pictures else None
 
 
 def noise_length(generator: Generator) -> int:

@@ -20,7 +20,7 @@ from .engine import Evaluate, TrainingTask, decay_at
 from .evolution import EvolutionTask
 from .evolution_settings import EvolutionSettings
 from .gan import GANTask
-from .settings import GANSettings, TrainingSettings
+from .settings import USED_BY, GANSettings, TrainingSettings
 from .vae import VAETask
 from .vaegan import VAEGANTask
 from .variational_settings import VAEGANSettings, VAESettings
@@ -116,7 +116,9 @@ def _adopt(
     Raises:
         ValueError: If the run's learning rate has already fallen, which it would not have in a longer training.
     """
-    saved = {field.name: field.default for field in fields(settings)} | saved
+    unused = {name for name, architectures in USED_BY.items() if settings.architecture not in architectures}
+    kept = {name: value for name, value in saved.items() if name not in unused}
+    saved = {field.name: field.default for field in fields(settings)} | kept
     images = saved.get("images")
     if saved | {"images": settings.images} != identity or not isinstance(images, int) or images > settings.images:
         return saved

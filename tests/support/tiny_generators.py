@@ -49,7 +49,7 @@ FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
 
 def draw_pictures(count: int = 12, size: int = 16, seed: int = 3) -> torch.Tensor:
     """Return pictures of colored patches, uint8."""
-    patches = torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(seed))
+    patches = torch.randint(0, 256, (count, 3, 4, 4), generator=torch.Generator().manual_seed(seed), device="cpu")
     return patches.repeat_interleave(size // 4, 2).repeat_interleave(size // 4, 3).to(torch.uint8)
 
 

@@ -435,6 +435,9 @@ class _Rows:
     def __call__(self, z: Tensor) -> Tensor:
         return self.G(self.rows[z[:, 0].long()])
 
+    def on(self, pictures: object) -> _Rows:
+        raise AssertionError(f"nothing puts a table on other pictures; got {pictures!r}")
+
     def head(self, z: Tensor, layer: str) -> Tensor:
         return self.G.head(self.rows[z[:, 0].long()], layer)
 
