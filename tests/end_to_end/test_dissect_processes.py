@@ -77,6 +77,7 @@ for num_samples in (1_000, 20_000):
 """
 
 
+@pytest.mark.slow
 def test_twenty_times_the_samples_need_no_more_memory() -> None:
     few, many = map(int, _run("-c", PEAK).split())
     assert many <= 1.05 * few

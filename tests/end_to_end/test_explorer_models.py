@@ -9,8 +9,14 @@ import generators
 from apps.explorer.background.resources import load_dissector
 from apps.explorer.visit import first_layer
 
+OF_ONE_FAMILY = [name for name in generators.names() if "-streets" in name or name == "cgan-clothes32"]
+"""Models of families that another model stands for in every run."""
 
-@pytest.mark.parametrize("name", generators.names())
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in OF_ONE_FAMILY else []) for name in generators.names()],
+)
 def test_every_page_works_and_paints(visit_page: Open, name: str) -> None:
     page = visit_page("paint", generator=name, picture="2")
     layer = first_layer(generators.load(name))

@@ -75,7 +75,21 @@ def make_work(generator: Generator) -> dict[str, Callable[[], Any]]:
     return work
 
 
-@pytest.mark.parametrize("family", [*(family for family in FAMILIES if family not in TRANSLATORS), "wrapped"])
+QUICK = ("dcgan", "stylegan2", "biggan", "wrapped")
+"""Families that every run checks: one without styles, one with styles and noise, one with classes, and a module."""
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        *QUICK,
+        *(
+            pytest.param(family, marks=pytest.mark.slow)
+            for family in FAMILIES
+            if family not in TRANSLATORS and family not in QUICK
+        ),
+    ],
+)
 def test_background_tasks_and_visitors_share_a_generator(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inversions, "NUM_CANDIDATES", 20)
     monkeypatch.setattr(inversions, "NUM_WITHOUT_GRADIENTS", 40)
