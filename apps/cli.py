@@ -153,7 +153,8 @@ def _parse(name: str, arguments: list[str]) -> Any:
             words = put_subject_first(options, arguments)
             return tyro.cli(options, args=words, prog=prog, config=config)
     except SystemExit as stop:
-        first = next((word for word in getattr(module, "FIRST", ("", ()))[1] if word in arguments), None)
+        known = getattr(module, "FIRST", ("", ()))[1]
+        first = next((word for word in arguments if word in known), None)
         page = f"{prog} --help" if first is None else f"{prog} {first} --help"
         raise ValueError(summarize_box(output.getvalue()).replace(f"{prog} --help", page)) from stop
 

@@ -13,8 +13,7 @@ import segmenters
 from gandissect import Segmenter
 from gandissect.core.protocols import limit_rows
 from generators import ConditionalGenerator, LayeredGenerator, Translator
-
-from .real_pictures import open_inputs
+from segmenters.datasets import open_inputs
 
 logger = logging.getLogger(__name__)
 

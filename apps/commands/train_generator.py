@@ -175,6 +175,8 @@ def choose_options(arguments: Sequence[str]) -> type[Options]:
     data = list(takewhile(lambda word: not word.startswith("-"), after))
     if not data or not set(data) <= set(MIXTURES):
         return Options
-    if (other := next((name for name in arguments if name in RECIPES and name not in POINT_RECIPES), None)) is not None:
-        raise ValueError(f"the architecture must be {' or '.join(POINT_RECIPES)} for points ({data[0]}); got {other}")
+    architecture = next((word for word in arguments if word in RECIPES), None)  # a later one is a value, such as --out
+    if architecture is not None and architecture not in POINT_RECIPES:
+        allowed = " or ".join(POINT_RECIPES)
+        raise ValueError(f"the architecture must be {allowed} for points ({data[0]}); got {architecture}")
     return PointOptions

@@ -14,11 +14,10 @@ import tyro
 from gandissect.core import blocks, track
 from gandissect.report import write_grid
 from gandissect.storage import output_folder
-from segmenters.datasets import check_specs
+from segmenters.datasets import check_specs, open_inputs
 from segmenters.datasets.specs import parse_spec, split_folder
 
 from ..networks import Model, load_translator
-from ..real_pictures import open_inputs
 
 BATCH = 16
 """Number of pictures translated at a time."""

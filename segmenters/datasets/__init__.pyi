@@ -8,6 +8,7 @@ from .idx import IdxPictures as IdxPictures
 from .open import (
     check_output as check_output,
     check_specs as check_specs,
+    open_inputs as open_inputs,
     open_labeled_pictures as open_labeled_pictures,
     open_pairs as open_pairs,
     open_pictures as open_pictures,

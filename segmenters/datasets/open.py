@@ -261,6 +261,29 @@ def open_pairs(
     return train, pair(concat(unseen[0]), concat(unseen[1]), label_maps=label_maps) if all(unseen) else None
 
 
+def open_inputs(specs: Sequence[str], size: int, *, label_maps: bool = False) -> ImageSource:
+    """Open the pictures that a translator is put on, all of them; scenes are rendered with the evaluation seed.
+
+    Args:
+        specs: Specifications, as for `open_pictures`, without names of domains.
+        size: Height and width of the pictures in pixels.
+        label_maps: Whether the translator takes label maps, whatever the view.
+
+    Raises:
+        ValueError: If a specification or a file is invalid, or names a domain.
+        FileNotFoundError: If there is no such folder or split.
+    """
+    check_specs(specs)
+    parsed = parse_specs(specs)
+    if any(spec.domain for spec in parsed):
+        raise ValueError(f"pictures to translate have no domain; omit NAME=; got {' '.join(specs)}")
+    sources = [open_source(spec.pictures, size, held_out=True) for spec in parsed]
+    if label_maps:
+        return sources[0] if len(sources) == 1 else concat(sources)
+    views = [_view(source, spec) for spec, source in zip(parsed, sources, strict=True)]
+    return views[0] if len(views) == 1 else concat([UnlabeledSource(view) for view in views])
+
+
 def _check_sides(inputs: Sequence[str], targets: Sequence[str], sides: Sequence[Sequence[Spec]]) -> None:
     """Raise ValueError if inputs or targets are missing, name domains, or are label maps in part."""
     for kind, side, specs in zip(("inputs", "targets"), sides, (inputs, targets), strict=True):

@@ -40,14 +40,12 @@ class Paired:
     """
 
     def __init__(self, inputs: ImageSource, targets: ImageSource, *, label_maps: bool = False) -> None:
-        _check_sizes(inputs, targets)
+        _check_sides(inputs, targets, label_maps)
         if len(inputs) != len(targets):
             raise ValueError(
                 f"inputs and targets must be equally many; got {len(inputs)} of {inputs.name} and {len(targets)} of "
                 f"{targets.name}"
             )
-        if label_maps and not inputs.concepts:
-            raise ValueError(f"inputs must have labels to be label maps; {inputs.name} has none")
         self.inputs, self.targets, self.label_maps = inputs, targets, label_maps
         self.name, self.size, self.concepts = f"{inputs.name} to {targets.name}", targets.size, targets.concepts
         self.may_flip = may_flip(inputs) and may_flip(targets)
@@ -90,9 +88,7 @@ class Unpaired:
     """
 
     def __init__(self, inputs: ImageSource, targets: ImageSource, *, label_maps: bool = False, seed: int = 0) -> None:
-        _check_sizes(inputs, targets)
-        if label_maps and not inputs.concepts:
-            raise ValueError(f"inputs must have labels to be label maps; {inputs.name} has none")
+        _check_sides(inputs, targets, label_maps)
         self.inputs, self.targets, self.label_maps, self._seed = inputs, targets, label_maps, check_seed(seed)
         self.name, self.size, self.concepts = f"{inputs.name} to any {targets.name}", targets.size, targets.concepts
         self.may_flip = may_flip(inputs) and may_flip(targets)
@@ -122,6 +118,8 @@ class Unpaired:
         return PicturePairs(targets.images, targets.labels, inputs)
 
 
-def _check_sizes(inputs: ImageSource, targets: ImageSource) -> None:
+def _check_sides(inputs: ImageSource, targets: ImageSource, label_maps: bool) -> None:
     if inputs.size != targets.size:
         raise ValueError(f"inputs and targets must have one size; got {inputs.size} and {targets.size} pixels")
+    if label_maps and not inputs.concepts:
+        raise ValueError(f"inputs must have labels to be label maps; {inputs.name} has none")

@@ -123,6 +123,14 @@ def test_points_need_an_architecture_of_one_pixel(train, tmp_path: Path) -> None
     assert "the architecture must be gan or egan for points (ring8); got dcgan" in error
 
 
+def test_a_folder_may_be_named_like_an_architecture(train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, _, error = train("gan", "--data", "ring8", "--out", "dcgan", "--images", 128, "--device", "cpu")
+    assert status == 0, error
+    status, _, error = train("egan", "--data", "ring8", "--out", "gan", "--label-smoothing", 2)
+    assert status == 2 and error.endswith("see gandissect train generator egan --help\n")
+
+
 def test_points_keep_options_that_equal_the_recipes_for_pictures(train, tmp_path: Path) -> None:
     options = ["--data=ring8", "--out", tmp_path, "--images", 128, "--width", 256, "--max-width", 1024, "--z-dim", 64]
     status, _, error = train("gan", *options, "--device", "cpu")
