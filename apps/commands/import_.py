@@ -100,7 +100,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
     layers = [f"  {name}: {units} units of {h} x {w}" for name, (units, h, w) in record["layers"].items()]
     return [
         f"{record['layout']}{network} ({record['kind']})",
-        f"{record['architecture']}, {sizes}, {len(layers)} layers",
+        f"{record['architecture']}, {sizes}, {len(layers)} layer{'s'[: len(layers) != 1]}",
         *layers,
         *[f"{record['assumed']}; override with --arch FILE.json"] * bool(record["assumed"]),
         record["out"],

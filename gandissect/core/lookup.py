@@ -20,7 +20,7 @@ def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
         known: Names that exist.
     """
     names = list(known)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"unknown {kind} {name!r}; {hint}known: {', '.join(names[:MAX_LISTED]) or 'none'}{more}"

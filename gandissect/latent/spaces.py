@@ -199,7 +199,8 @@ def path_classes(generator: Generator, z: Float[Tensor, "batch z"]) -> Float[Ten
         names = dict.fromkeys(conditional.classes[index] for index in classes.argmax(1).tolist())
         raise ValueError(
             f"a path of {generator.name} moves the noise and holds the class; got latent vectors of the classes "
-            f"{', '.join(names)}; draw all from one class (--classes, sample_z), or use latent.hold_class"
+            f"{', '.join(names)}; draw all from one class (--classes; in Python sample_z(..., classes=...)), or use "
+            "latent.hold_class"
         )
     return classes
 

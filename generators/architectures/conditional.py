@@ -101,6 +101,7 @@ class ConditionalGenerator(LayeredGenerator):
 
         Raises:
             KeyError: If a class is unknown.
+            TypeError: If a class is neither a name nor an index, such as a list of names.
             ValueError: If there are no classes.
 
         Examples:
@@ -130,6 +131,7 @@ class ConditionalGenerator(LayeredGenerator):
 
         Raises:
             KeyError: If a class is unknown; the message suggests the nearest one and lists all of them.
+            TypeError: If a class is a list or a tuple.
             ValueError: If there are no classes.
         """
         several = [classes] if isinstance(classes, str | int) else list(classes)
@@ -142,6 +144,10 @@ class ConditionalGenerator(LayeredGenerator):
             return self.classes.index(choice)
         if isinstance(choice, int) and not isinstance(choice, bool) and 0 <= choice < len(self.classes):
             return choice
+        if isinstance(choice, Sequence) and not isinstance(choice, str):
+            raise TypeError(
+                f"each class must be a name or an index; got {choice!r}: unpack it, as in of_classes(*names)"
+            )
         raise KeyError(unknown_name_message(f"class of {self.name}", choice, self.classes))  # type: ignore[arg-type]
 
     def _check_indices(self, classes: Tensor, num_samples: int) -> Int64[Tensor, " batch"]:

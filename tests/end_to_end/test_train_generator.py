@@ -117,6 +117,14 @@ def test_points_choose_small_networks_unless_told_otherwise(train, tmp_path: Pat
     assert json.loads((tmp_path / "settings.json").read_text())["augmentation"] == []
 
 
+def test_points_are_not_sampled_as_images(train, gandissect, tmp_path: Path) -> None:
+    status, out, error = train("gan", "--data", "ring8", "--out", tmp_path, "--images", 128, "--device", "cpu")
+    assert status == 0, error
+    status, _, error = gandissect("sample", out.strip(), "--out", tmp_path / "grid.png")
+    assert status == 2
+    assert "makes points in the plane, not images" in error
+
+
 def test_points_need_an_architecture_of_one_pixel(train, tmp_path: Path) -> None:
     status, _, error = train("dcgan", "--data", "ring8", "--out", tmp_path)
     assert status == 2

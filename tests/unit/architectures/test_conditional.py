@@ -94,6 +94,11 @@ def test_unknown_classes_are_refused_with_those_that_there_are(classes: object, 
         make().sample_z(3, classes=classes)
 
 
+def test_a_list_of_classes_is_unpacked() -> None:
+    with pytest.raises(TypeError, match=r"each class must be a name or an index; got \['cat', 'dog'\]: unpack it"):
+        make().of_classes(["cat", "dog"])
+
+
 def test_a_generator_of_some_classes_shares_the_weights_and_draws_from_these() -> None:
     G = make()
     state = {name: value.clone() for name, value in G.state_dict().items()}
