@@ -23,8 +23,10 @@ from gandissect import (
 )
 from gandissect.core import is_same_network, lookup
 from gandissect.core.environment import resolve_device
+from gandissect.core.protocols import limit_rows
 from gandissect.dissection.counting.tally import TALLY
 from gandissect.dissection.dissect import PASS_FOLDER
+from gandissect.inference.labels import LabelSource
 from gandissect.inference.upsampling import Padding
 from gandissect.report import REPORT_FILES
 from gandissect.storage import check_folder, check_new_file, lock_folder, output_folder
@@ -51,6 +53,8 @@ class Options:
         out: Folder for the result (dissection.safetensors) and its report (report.html, units.csv, dissection.json).
         inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
             edges: or labels: and one of these; sample i is picture i.
+        labels: Source of the label maps: output (the segmented images) or input (the true labels of --inputs). To see
+            both IoU side by side, dissect twice, and pass the second folder to gandissect report --input-labels.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
         layers: Layers to dissect; by default all.
         num_samples: Number of images to generate.
@@ -75,6 +79,7 @@ class Options:
     out: Path
     segmenter: str | None = None
     inputs: tuple[str, ...] = ()
+    labels: LabelSource = "output"
     classes: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     num_samples: int = 1_000
@@ -103,7 +108,7 @@ class Options:
         networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
         for name in self.layers:
             lookup(generator.layers, name, "layer")
-        names = ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves")
+        names = ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves", "labels")
         settings = DissectSettings(**{name: getattr(self, name) for name in names})
         settings = replace(settings, num_samples=limit_samples(generator, self.num_samples))
         if self.max_memory is not None and (shard is not None or processes.count > 1):
@@ -191,13 +196,13 @@ class Options:
     ) -> Mapping[str, tuple[object, object]]:
         """Return the settings that define a dissection: those of an earlier one, and the requested ones."""
         provenance = earlier.provenance
-        requested = self.num_samples, self.seed, self.quantile, self.padding
-        names = "num_samples", "seed", "quantile", "padding"
+        requested = limit_rows(generator, self.num_samples), self.seed, self.quantile, self.padding, self.labels
+        names = "num_samples", "seed", "quantile", "padding", "labels"
         return {
             "generator": (True, is_same_network(provenance.generator.fingerprint, generator.fingerprint)),
             "segmenter": (True, is_same_network(provenance.segmenter.fingerprint, segmenter.fingerprint)),
             "layers": ({layer.name for layer in earlier}, set(self.layers or generator.layers)),
             "curves": (earlier.layers[0].curves is not None, self.curves),
             **{name: (getattr(provenance, name), value) for name, value in zip(names, requested, strict=True)},
-            "top_images": (earlier.layers[0].top.samples.shape[1], min(self.top_images, self.num_samples)),
+            "top_images": (earlier.layers[0].top.samples.shape[1], min(self.top_images, requested[0])),
         }

@@ -18,6 +18,8 @@ class Options:
 
     Args:
         dissection: Folder that gandissect dissect wrote, or the dissection.safetensors file in it.
+        input_labels: Folder of the same dissection with --labels input, whose IoU is shown beside each unit's IoU with
+            the outputs.
         out: Folder for the report; by default the folder of the dissection.
         min_iou: Smallest IoU at which a unit counts as matching a concept.
         overwrite: Replace the report of another dissection in the folder.
@@ -25,6 +27,7 @@ class Options:
     """
 
     dissection: tyro.conf.Positional[Path]
+    input_labels: Path | None = None
     out: Path | None = None
     min_iou: float = 0.04
     overwrite: bool = False
@@ -36,5 +39,7 @@ class Options:
             raise ValueError(f"min_iou must be in [0, 1]; got {self.min_iou}")
         dissection = Dissection.load(self.dissection)
         folder = self.dissection if self.dissection.is_dir() else self.dissection.parent
-        report = write_report(self.out or folder, dissection, min_iou=self.min_iou, overwrite=self.overwrite)
+        inputs = None if self.input_labels is None else Dissection.load(self.input_labels)
+        out = self.out or folder
+        report = write_report(out, dissection, inputs=inputs, min_iou=self.min_iou, overwrite=self.overwrite)
         print_dissection(dissection, report, self.min_iou, as_json=self.json)

@@ -119,6 +119,22 @@ class Translation(Generator, Protocol):
 
 
 @runtime_checkable
+class LabeledInputs(Sized, Protocol):
+    """The pictures of a translation, where their true labels are known."""
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Names of the concepts that the labels index; none where the pictures have no labels."""
+
+    def labels(self, indices: Sequence[int]) -> Int64[Tensor, "batch H W"]:
+        """Return label maps, int64 ``[batch, H, W]``; -1 where a pixel has no concept.
+
+        Args:
+            indices: Indices of the pictures, each from 0 to ``len(self) - 1``, at least one.
+        """
+
+
+@runtime_checkable
 class Segmenter(Protocol):
     """A network that assigns concepts to the pixels of an image."""
 

@@ -4,6 +4,11 @@ from .counting.tally import TALLY as TALLY
 from .counting.top_images import Thumbnails as Thumbnails, TopImages as TopImages
 from .curves import QualityMatch as QualityMatch, UnitCurves as UnitCurves
 from .dissect import dissect as dissect, dissect_shard as dissect_shard, merge_shards as merge_shards
+from .label_comparison import (
+    LabelComparison as LabelComparison,
+    UnitAgreement as UnitAgreement,
+    compare_labels as compare_labels,
+)
 from .results import (
     MIN_IOU as MIN_IOU,
     Dissection as Dissection,

@@ -34,6 +34,7 @@ from torch import Tensor
 
 from ..stats.intervals import CONFIDENCE
 from ..stats.significance import MAX_DEGREES, student_t_critical_values, student_t_tail
+from .iou import GroupCounts
 
 MAX_GROUPS = MAX_DEGREES + 1
 """Maximum number of groups of samples: one more than the maximum degrees of freedom of Student's t."""
@@ -76,6 +77,26 @@ class ChanceComparison:
 
     def __repr__(self) -> str:
         return f"ChanceComparison({self.p.shape[0]} concepts, {self.p.shape[1]} units)"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class IouDifference:
+    """The difference between two IoU of each unit and concept, over the same samples.
+
+    Args:
+        difference: First IoU minus second IoU, float64 ``[concept, unit]``, -1 to 1.
+        low: Lower end of the 95% confidence interval, float64 ``[concept, unit]``.
+        high: Upper end of that interval, float64 ``[concept, unit]``.
+        p: Two-sided probability of a difference at least this large if there is none, float64 ``[concept, unit]``.
+    """
+
+    difference: Float64[Tensor, "concept unit"]
+    low: Float64[Tensor, "concept unit"]
+    high: Float64[Tensor, "concept unit"]
+    p: Float64[Tensor, "concept unit"]
+
+    def __repr__(self) -> str:
+        return f"IouDifference({self.p.shape[0]} concepts, {self.p.shape[1]} units)"
 
 
 def jackknife_iou(
@@ -162,6 +183,35 @@ def compare_with_chance(
     groups = len(intersection)
     p = student_t_tail(z, groups - 1).clamp(min=0.5**groups)
     return ChanceComparison(null_iou, z, p)
+
+
+def jackknife_difference(first: GroupCounts, second: GroupCounts) -> IouDifference:
+    """Estimate the difference between two IoU of the same units and concepts over the same groups of samples.
+
+    The standard error is that of the jackknife, where each group is left out of both IoU. The interval is that of
+    Student's t, with degrees of freedom as in `jackknife_iou`; p has G - 1, and is at least ``2^(1 - G)``.
+
+    Args:
+        first: Counts of the first IoU, in 2 to 256 groups.
+        second: Counts of the second IoU, in as many groups.
+
+    Raises:
+        ValueError: If counts contradict each other.
+
+    Source: Efron and Tibshirani 1993, Sec. 11.2 (the jackknife); Satterthwaite 1946 (degrees of freedom).
+    """
+    counts = [
+        (side.intersection, _sum_areas(side.intersection, side.unit_area, side.concept_area))
+        for side in (first, second)
+    ]
+    whole = [_compute_iou(intersection.sum(0), area.sum(0)) for intersection, area in counts]
+    others = [_compute_iou(_leave_one_out(intersection), _leave_one_out(area)) for intersection, area in counts]
+    difference, groups = whole[0] - whole[1], len(first.unit_area)
+    stderr, freedom = _jackknife(others[0] - others[1])
+    half = student_t_critical_values((1 - CONFIDENCE) / 2, groups - 1)[freedom - 1] * stderr
+    z = torch.where(difference == 0, 0.0, difference.abs() / stderr)
+    p = (2 * student_t_tail(z, groups - 1)).clamp(min=2 * 0.5**groups, max=1)
+    return IouDifference(difference, (difference - half).clamp(min=-1), (difference + half).clamp(max=1), p)
 
 
 def _jackknife(others: Tensor) -> tuple[Tensor, Tensor]:

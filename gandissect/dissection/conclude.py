@@ -41,6 +41,7 @@ def conclude(tally: Tally) -> Dissection:
         device=str(tally.device),
         versions=installed_versions(),
         duration=tally.seconds,
+        labels=settings.labels,
     )
     return Dissection(layers, plan.concepts, thumbnails, provenance)
 

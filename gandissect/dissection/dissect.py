@@ -18,6 +18,7 @@ from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
 from ..core.types import check_type
 from ..inference.batches import LayerSampler
+from ..inference.labels import LabelSource
 from ..inference.upsampling import Padding
 from .conclude import conclude
 from .counting.label_cache import LabelMapCache
@@ -45,6 +46,7 @@ def dissect(
     top_images: int = 5,
     padding: Padding = "edge",
     curves: bool = False,
+    labels: LabelSource = "output",
     max_memory: float | None = None,
     folder: Path | str | None = None,
     overwrite: bool = False,
@@ -75,6 +77,9 @@ def dissect(
             convention of davidbau/dissect.
         curves: Also count at many thresholds, on a subset of the pixels, for `LayerDissection.curves` and the
             thresholds with the highest information quality ratio.
+        labels: Source of the label maps. ``"output"`` segments the images. ``"input"`` takes the true labels of the
+            pictures that a translator is on, brought to the segmenter's concepts by name; the segmenter labels nothing.
+            Thresholds are those of the output if label maps have the same size. See `compare_labels`.
         max_memory: Maximum gigabytes for the counts, in addition to the networks and a batch of activations, which
             ``batch_size`` bounds. Layers that do not fit together are dissected in several passes, with the same
             result. None dissects all layers in one pass.
@@ -91,7 +96,8 @@ def dissect(
         KeyError: If the generator lacks a layer; the message names the nearest match.
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range, an activation is not finite, the segmenter returns an invalid label
-            map, or the folder holds another dissection; the message names the settings that differ.
+            map, there are no true labels of inputs, or the folder holds another dissection; the message names the
+            settings that differ.
 
     Examples:
         >>> import gandissect, generators, segmenters
@@ -105,7 +111,9 @@ def dissect(
 
     Source: Bau et al. 2019, Sec. 3.1; thresholds by quantile: Bau et al. 2017 (arXiv 1704.05796), Sec. 2.
     """
-    settings = _pair_samples(DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves))
+    settings = _pair_samples(
+        DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves, labels)
+    )
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
     if len(passes := split_layers(plan, max_memory)) == 1:
@@ -258,7 +266,8 @@ def make_sampler(
 ) -> LayerSampler:
     """Return the sampler of the layers' activations, after checking the networks."""
     check_protocols(generator, segmenter)
-    return LayerSampler(generator, _select_layers(generator, layers), settings.seed, settings.batch_size, progress)
+    names = _select_layers(generator, layers)
+    return LayerSampler(generator, names, settings.seed, settings.batch_size, progress, settings.labels)
 
 
 def make_plan(sampler: LayerSampler, segmenter: Segmenter, settings: DissectSettings) -> DissectionPlan:

@@ -26,6 +26,7 @@ from ..core.display import Displayed, Tabular
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, check_type, concept_index
+from ..inference.labels import LabelSource
 from ..inference.upsampling import Padding
 from ..stats.significance import FALSE_DISCOVERY_RATE, benjamini_hochberg, q_values
 from ..storage.saved import SavedResult, check_tensor
@@ -267,6 +268,8 @@ class Provenance(Displayed):
         device: Device of the computation.
         versions: Versions of the packages, by name.
         duration: Duration of the computation in seconds.
+        labels: Source of the label maps: ``"output"``, the segmented images, or ``"input"``, the true labels of the
+            pictures that a translator is on.
     """
 
     generator: NetworkId
@@ -280,12 +283,14 @@ class Provenance(Displayed):
     device: str = field(compare=False)
     versions: Mapping[str, str] = field(compare=False)
     duration: float = field(compare=False)
+    labels: LabelSource = field(default="output", metadata={"is_optional": True})
 
     def __post_init__(self) -> None:
         counts = (self.num_samples, self.batch_size, *self.label_size)
         if not (0 < self.quantile < 1 and 0 <= self.duration < math.inf and min(counts) > 0):
             raise ValueError(f"provenance has a number out of range: {self}")
         check_choice(self.padding, Padding, "padding")
+        check_choice(self.labels, LabelSource, "labels")
 
     @property
     def num_pixels(self) -> int:
@@ -294,7 +299,8 @@ class Provenance(Displayed):
 
     def _summarize(self) -> str:
         setting = f"{self.num_samples} samples, seed={self.seed}, quantile={self.quantile:g}"
-        return f"{self.generator} by {self.segmenter}: {setting}, on {self.device}"
+        labels = "the true labels of the inputs" if self.labels == "input" else self.segmenter
+        return f"{self.generator} by {labels}: {setting}, on {self.device}"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

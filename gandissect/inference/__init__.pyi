@@ -13,6 +13,7 @@ from .checks import (
     check_labels as check_labels,
     check_pixels as check_pixels,
 )
+from .labels import InputLabels as InputLabels, LabelSource as LabelSource
 from .upsampling import (
     Padding as Padding,
     choose_step as choose_step,

@@ -16,6 +16,7 @@ from ..core.protocols import Generator, Segmenter, check_rows
 from ..core.sampling import blocks, check_num_samples
 from ..core.types import LayerInfo
 from .checks import check_images, check_labels, check_pixels, check_proportions, check_sampling, describe
+from .labels import InputLabels, LabelSource
 
 MAX_ACTIVATION = 1e38
 """Bound on activations, since differences of larger ones may overflow float32."""
@@ -81,6 +82,7 @@ class LayerSampler:
         seed: Seed of the latent vectors.
         batch_size: Number of samples per batch; blocks are aligned to multiples of it.
         progress: Show a progress bar on a terminal.
+        labels: Source of the label maps: the segmented images, or the true labels of a translator's inputs.
 
     Raises:
         ValueError: If a latent vector does not depend on the seed and its index alone.
@@ -91,6 +93,7 @@ class LayerSampler:
     seed: int
     batch_size: int
     progress: bool
+    labels: LabelSource = "output"
 
     def __post_init__(self) -> None:
         check_sampling(self.generator, self.seed)
@@ -131,34 +134,42 @@ class LayerSampler:
 
         Args:
             samples: Indices of the samples.
-            segmenter: Segmenter that labels the images.
+            segmenter: Segmenter of the concepts, which labels the images unless the inputs' labels are taken.
             shape: Channels, rows and columns of a label map.
             title: Text of the progress bar.
 
         Raises:
-            ValueError: If activations, images or labels violate the protocols.
+            ValueError: If activations, images or labels violate the protocols, or the inputs have no such labels.
         """
         num_concepts = len(segmenter.concepts)
+        inputs = self._input_labels(segmenter)
         for batch in self.images(samples, title):
             images = batch.images
-            labels = check_labels(segmenter(images), (len(images), *shape), num_concepts)
+            raw = segmenter(images) if inputs is None else inputs.maps(batch.samples)
+            labels = check_labels(raw, (len(images), *shape), num_concepts)
             yield LabeledBatch(batch.samples, batch.activations, images, labels.to(images.device))
 
     def label_shape(self, segmenter: Segmenter) -> tuple[int, int, int]:
-        """Return the number of channels, rows and columns of a segmenter's label maps, found from one sample.
+        """Return the number of channels, rows and columns of the label maps, found from one sample.
 
         Raises:
-            ValueError: If its output is not a label map, or has another aspect ratio than the image.
+            ValueError: If the segmenter's output is not a label map, a label map has another aspect ratio than the
+                image, or the inputs have no labels of the segmenter's concepts.
         """
         images = self.generator(self.generator.sample_z(1, self.seed, 0).to(self.generator.device))
         check_images(images, 1, self.generator.image_size)
         check_pixels(images, range(1))
-        labels = segmenter(images.clamp(-1, 1))
+        inputs = self._input_labels(segmenter)
+        labels = segmenter(images.clamp(-1, 1)) if inputs is None else inputs.maps(range(1))
         if not isinstance(labels, Tensor) or labels.ndim not in {3, 4}:
             raise ValueError(f"the segmenter must return int64 labels [batch, H, W]; got {describe(labels)}")
         channels, height, width = labels.shape[1:] if labels.ndim == 4 else (1, *labels.shape[1:])
         check_proportions((height, width), self.generator.image_size)
         return int(channels), int(height), int(width)
+
+    def _input_labels(self, segmenter: Segmenter) -> InputLabels | None:
+        """Return the true labels of the inputs; None if the images are segmented."""
+        return InputLabels(self.generator, segmenter) if self.labels == "input" else None
 
     def _latents(self, samples: range, title: str) -> Iterator[tuple[range, Float32[Tensor, "batch z"]]]:
         """Yield each block's indices and latent vectors."""

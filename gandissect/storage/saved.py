@@ -5,7 +5,8 @@ file is loaded, its content is validated against the class's type hints and then
 hostile file cannot become a result.
 
 The fields of a dataclass with ``SAVED_AS`` are saved among those of the dataclass that contains it, under the names in
-``SAVED_AS``. A field with ``saved_as`` in its metadata is saved under that name.
+``SAVED_AS``. A field with ``saved_as`` in its metadata is saved under that name. A field with ``is_optional`` in its
+metadata is saved only if it differs from its default, a JSON value; so files from before it was added remain valid.
 """
 
 from __future__ import annotations
@@ -239,7 +240,21 @@ def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict
             entries[inner_entry] = _encode(getattr(part, inner_name), _join(path, inner_entry), tensors)
         if not inline:
             entries[entry] = _encode(part, _join(path, entry), tensors)
-    return entries
+    defaults = _default_entries(type(value))
+    return {entry: item for entry, item in entries.items() if entry not in defaults or item != defaults[entry]}
+
+
+def _default_entries(kind: Any) -> dict[str, Any]:
+    """Return the defaults of a dataclass's optional fields, under their names in a file; inline parts included."""
+    hints, entries = typing.get_type_hints(kind), _entries(kind)
+    parts = [(kind, entries), *((hints[name], _inline_entries(hints[name], entry)) for name, entry in entries.items())]
+    return {
+        names[field.name]: field.default
+        for part, names in parts
+        if dataclasses.is_dataclass(part)
+        for field in dataclasses.fields(part)
+        if field.metadata.get("is_optional") and field.name in names
+    }
 
 
 def _entries(kind: Any) -> dict[str, str]:
@@ -308,7 +323,7 @@ def _decode_tuple(items: tuple[Any, ...], data: Any, path: str, tensors: dict[st
 
 def _decode_dataclass(kind: type, data: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """Decode a dataclass; its constructor runs its own checks."""
-    entries = dict(_expect(dict, data, path or kind.__name__))
+    entries = _default_entries(kind) | _expect(dict, data, path or kind.__name__)
     hints = typing.get_type_hints(kind)
     inline = {name: _inline_entries(hints[name], entry) for name, entry in _entries(kind).items()}
     expected = {inner for name, entry in _entries(kind).items() for inner in inline[name].values() or [entry]}

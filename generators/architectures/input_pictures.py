@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from gandissect.core.images import from_uint8
@@ -97,10 +97,33 @@ class InputPictures:
         if isinstance(self._pictures, Tensor):
             chosen = self._pictures[list(indices)].cpu()
         elif self._concepts:
-            chosen = getattr(self._pictures.batch(indices), "labels")  # noqa: B009  # a source with concepts has labels
+            chosen = self.labels(indices)
         else:
             chosen = self._pictures.batch(indices).images
         return as_maps(chosen)
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Names of the concepts that `labels` index; none where the pictures have no labels."""
+        return self._concepts or tuple(concept.name for concept in getattr(self._pictures, "concepts", ()))
+
+    def labels(self, indices: Sequence[int]) -> Int64[Tensor, "batch H W"]:
+        """Return the true label maps of pictures, int64 ``[batch, H, W]``; -1 where a pixel has no concept.
+
+        Args:
+            indices: Indices of the pictures, each from 0 to ``len(self) - 1``, at least one.
+
+        Raises:
+            ValueError: If the pictures have no labels.
+        """
+        if isinstance(self._pictures, Tensor):
+            if not self._concepts:
+                raise ValueError(f"{self.name} have no labels")
+            return self._pictures[list(indices)].cpu()
+        labels: Int64[Tensor, "batch H W"] | None = getattr(self._pictures.batch(indices), "labels", None)
+        if labels is None:
+            raise ValueError(f"{self.name} has no labels")
+        return labels
 
     def rows(self, num_rows: int, start: int) -> Float32[Tensor, "batch z"]:
         """Return the rows of consecutive pictures.

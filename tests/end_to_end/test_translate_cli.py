@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torchvision.io import ImageReadMode, read_image, write_png
 
 import generators
-from gandissect import Dissection
+from gandissect import Dissection, compare_labels
 from gandissect.core import NetworkId
 from generators import DCGAN, ResNetTranslator, Translator, UNetTranslator
 from segmenters.datasets import Photos, open_source
@@ -103,10 +104,34 @@ def test_dissection_effect_and_repair_take_inputs(gandissect, model: Path, pictu
     assert isinstance(T, Translator)
     assert D.provenance.num_samples == COUNT
     assert D.provenance.generator == NetworkId.of(T.on(Photos(pictures, 16)))
+    assert gandissect("dissect", *words, "--out", tmp_path / "d", "--layers", "block1")[0] == 0  # already finished
     effect = ["effect", *words, "--concept", "green", "--layer", "block1", "--units", 0, 1, "--json"]
     status, printed, error = gandissect(*effect)
     assert status == 0, error
     assert json.loads(printed)["effects"][0]["num_samples"] == COUNT
+
+
+def test_units_are_compared_with_inputs_and_outputs(gandissect, model: Path, tmp_path: Path) -> None:
+    words = [model.with_name("labels.safetensors"), "--segmenter", "unet-scenes", "--inputs", "scenes:20"]
+    for labels in ("output", "input"):
+        out = ["--out", tmp_path / labels, "--layers", "encoder2", "decoder1", "--labels", labels]
+        status, _, error = gandissect("dissect", *words, *out)
+        assert status == 0, error
+    inputs = Dissection.load(tmp_path / "input")
+    assert inputs.provenance.labels == "input"
+    assert "by the true labels of the inputs" in (tmp_path / "input" / "report.html").read_text(encoding="utf-8")
+    status, _, error = gandissect("report", tmp_path / "output", "--input-labels", tmp_path / "input")
+    assert status == 0, error
+    comparison = compare_labels(Dissection.load(tmp_path / "output"), inputs)
+    with (tmp_path / "output" / "units.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["layer"], int(row["unit"]), float(row["agreement_input_iou"])) for row in rows] == [
+        (unit.layer, unit.unit, unit.input_iou) for unit in comparison.units
+    ]
+    page = (tmp_path / "output" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<i>, output</i>") == sum(unit.concept is not None for unit in comparison.units)
+    status, _, error = gandissect("dissect", *words, "--out", tmp_path / "input")
+    assert status == 2 and "different layers" in error
 
 
 def test_wrong_uses_are_refused_in_one_line(gandissect, model: Path, pictures: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from ...core.lookup import check_choice
 from ...core.network_id import NetworkId
 from ...core.sampling import check_num_samples, check_seed
 from ...core.types import Concept, LayerInfo, check_concepts
+from ...inference.labels import LabelSource
 from ...inference.upsampling import Padding
 from ...stats.quantiles import rank_of
 from .groups import num_groups
@@ -33,9 +34,11 @@ class DissectSettings:
         padding: Values beyond the border of a layer's grid: ``"edge"`` repeats the border, ``"zeros"`` follows the
             convention of davidbau/dissect.
         curves: Also count pixels at many thresholds.
+        labels: Source of the label maps: ``"output"``, the segmented images, or ``"input"``, the true labels of the
+            pictures that a translator is on.
 
     Raises:
-        KeyError: If ``padding`` is unknown.
+        KeyError: If ``padding`` or ``labels`` is unknown.
         ValueError: If a number is out of range.
     """
 
@@ -46,13 +49,16 @@ class DissectSettings:
     top_images: int = 5
     padding: Padding = "edge"
     curves: bool = False
+    labels: LabelSource = field(default="output", metadata={"is_optional": True})
 
     SAVED_AS: ClassVar[Mapping[str, str]] = {
-        name: name for name in ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves")
+        name: name
+        for name in ("num_samples", "seed", "quantile", "batch_size", "top_images", "padding", "curves", "labels")
     }
 
     def __post_init__(self) -> None:
         check_choice(self.padding, Padding, "padding")
+        check_choice(self.labels, LabelSource, "labels")
         rank_of(self.quantile, 1)
         plain = {
             "num_samples": check_whole_number("num_samples", self.num_samples, 1),

@@ -120,9 +120,10 @@ class Tally:
             ValueError: If the plan or the samples differ; the message names the difference.
         """
         mine, other = plain_entries(self.plan), plain_entries(plan)
-        for name, value in mine.items():
-            if not (is_same_network(value, other[name]) if name.endswith("fingerprint") else value == other[name]):
-                raise ValueError(f"these counts belong to another dissection: {name} is {value!r}, not {other[name]!r}")
+        for name in mine | other:
+            value, wanted = mine.get(name, "the default"), other.get(name, "the default")
+            if not (is_same_network(value, wanted) if name.endswith("fingerprint") else value == wanted):
+                raise ValueError(f"these counts belong to another dissection: {name} is {value!r}, not {wanted!r}")
         if samples not in (None, self.samples):
             raise ValueError(f"these counts cover samples {_format_span(self.samples)}, not {_format_span(samples)}")
 

@@ -13,6 +13,7 @@ def python_call(dissection: Dissection, min_iou: float) -> str:
     layers = ", ".join(repr(layer.name) for layer in dissection)
     batches = f"batch_size={provenance.batch_size}, padding={provenance.padding!r}"
     curves = ", curves=True" if _has_curves(dissection) else ""
+    labels = f", labels={provenance.labels!r}" if provenance.labels != "output" else ""
     return "\n".join(
         [
             "import generators, segmenters",
@@ -22,7 +23,7 @@ def python_call(dissection: Dissection, min_iou: float) -> str:
             f"S = segmenters.load({provenance.segmenter.name!r}, device={provenance.device!r})",
             "D = dissect(",
             f"    G, S, layers=[{layers}], num_samples={provenance.num_samples}, seed={provenance.seed},",
-            f"    quantile={provenance.quantile!r}, {batches}{curves},",
+            f"    quantile={provenance.quantile!r}, {batches}{curves}{labels},",
             ")",
             f'write_report("report", D, min_iou={min_iou!r})',
         ]
@@ -53,6 +54,8 @@ def command_line(dissection: Dissection, min_iou: float) -> str:
     ]
     if _has_curves(dissection):
         words.append("--curves")
+    if provenance.labels != "output":
+        words += ["--labels", provenance.labels]
     return shlex.join([*words, "--min-iou", f"{min_iou!r}", "--out", "report"])
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ...core.types import categories, check_type
+from ...dissection.label_comparison import LabelComparison, compare_labels
 from ...dissection.results import ENOUGH_SAMPLES, MIN_IOU, Dissection, count_units_by_concept
 from ...stats.significance import FALSE_DISCOVERY_RATE
 from ...storage.files import read_json, write_text
@@ -25,6 +26,7 @@ def write_report(
     folder: Path | str,
     dissection: Dissection,
     *,
+    inputs: Dissection | None = None,
     min_iou: float = MIN_IOU,
     title: str | None = None,
     overwrite: bool = False,
@@ -37,6 +39,8 @@ def write_report(
     Args:
         folder: Folder of the report; created if missing.
         dissection: Dissection to report.
+        inputs: Dissection of the same translator with ``labels="input"``, whose IoU is shown beside that with the
+            outputs; see `compare_labels`.
         min_iou: Minimum IoU of a match, 0 to 1.
         title: Title of the page; by default it names the generator.
         overwrite: Replace the report of another dissection.
@@ -46,8 +50,8 @@ def write_report(
 
     Raises:
         FileExistsError: If the folder contains the report of another dissection.
-        ValueError: If ``min_iou`` is out of range, ``folder`` is a file, the dissection has no layers, or a number is
-            not finite.
+        ValueError: If ``min_iou`` is out of range, ``folder`` is a file, the dissection has no layers, a number is not
+            finite, or ``inputs`` differs from the dissection in more than the labels.
 
     Examples:
         >>> import gandissect, generators, segmenters
@@ -67,11 +71,12 @@ def write_report(
     if not len(dissection):
         raise ValueError("the dissection has no layers, so there is nothing to report; dissect at least one layer")
     name = shorten_name(dissection.provenance.generator.name)
-    numbers = as_json(dissection, min_iou)
+    comparison = None if inputs is None else compare_labels(dissection, inputs, min_iou)
+    numbers = as_json(dissection, min_iou, comparison)
     again = overwrite or _is_report_of(folder / NUMBERS, numbers)
     with output_folder(folder, REPORT_FILES, overwrite=again) as staged:
-        write_text(staged / PAGE, _page(dissection, min_iou, title or f"Dissection of {name}"))
-        write_text(staged / TABLE, as_csv(dissection))
+        write_text(staged / PAGE, _page(dissection, comparison, min_iou, title or f"Dissection of {name}"))
+        write_text(staged / TABLE, as_csv(dissection, comparison))
         write_text(staged / NUMBERS, numbers)
     return folder / PAGE
 
@@ -85,11 +90,11 @@ def _is_report_of(path: Path, numbers: str) -> bool:
     return bool(earlier == new)
 
 
-def _page(dissection: Dissection, min_iou: float, title: str) -> str:
+def _page(dissection: Dissection, comparison: LabelComparison | None, min_iou: float, title: str) -> str:
     """Render the page."""
     matches = [match for layer in dissection for match in layer.matches]
     totals = group_by_category(count_units_by_concept(matches, min_iou), dissection.concepts)
-    layers = layer_parts(dissection, min_iou, list(totals))
+    layers = layer_parts(dissection, min_iou, list(totals), comparison)
     rows = concept_rows(dissection, totals, min_iou)
     return render(
         "dissection",
@@ -102,6 +107,7 @@ def _page(dissection: Dissection, min_iou: float, title: str) -> str:
         enough_samples=ENOUGH_SAMPLES,
         discovery_rate=FALSE_DISCOVERY_RATE,
         highlights=pick_highlights(layers, rows),
+        comparison=comparison,
         layers=layers,
         sections=sorted(layers, key=lambda layer: -layer.num_matches),
         categories=categories(dissection.concepts),

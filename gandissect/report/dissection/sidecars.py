@@ -9,6 +9,7 @@ import json
 import math
 from typing import Any
 
+from ...dissection.label_comparison import LabelComparison
 from ...dissection.results import Dissection, Provenance, count_units_by_concept
 from ...storage.saved import plain_entries
 
@@ -16,8 +17,10 @@ FORMAT = "gandissect.report"
 VERSION = 1
 
 
-def as_json(dissection: Dissection, min_iou: float) -> str:
+def as_json(dissection: Dissection, min_iou: float, comparison: LabelComparison | None = None) -> str:
     """Return all numbers of the report as JSON: provenance, concepts, layers, and one record per unit.
+
+    With a comparison of inputs and outputs, its record per unit is in ``agreement``.
 
     Raises:
         ValueError: If a number is not finite, naming the layer and unit.
@@ -33,6 +36,8 @@ def as_json(dissection: Dissection, min_iou: float) -> str:
         "layers": summaries(dissection, min_iou),
         "units": finite_records(dissection),
     }
+    if comparison is not None:
+        value["agreement"] = comparison.records()
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -46,7 +51,7 @@ def without_circumstances(numbers: Any) -> Any:
         return None
     circumstances = {field.name for field in dataclasses.fields(Provenance) if not field.compare}
     provenance = {name: value for name, value in numbers["provenance"].items() if name not in circumstances}
-    kept = {name: value for name, value in numbers.items() if name not in {"min_iou", "layers"}}
+    kept = {name: value for name, value in numbers.items() if name not in {"min_iou", "layers", "agreement"}}
     return kept | {"provenance": provenance}
 
 
@@ -70,9 +75,15 @@ def summaries(dissection: Dissection, min_iou: float) -> list[dict[str, Any]]:
     return result
 
 
-def as_csv(dissection: Dissection) -> str:
-    """Return one line per unit, with the keys of `Dissection.records` as the header; list items separated by spaces."""
+def as_csv(dissection: Dissection, comparison: LabelComparison | None = None) -> str:
+    """Return one line per unit, with the keys of `Dissection.records` as the header; list items separated by spaces.
+
+    With a comparison of inputs and outputs, the columns ``agreement_concept`` to ``agreement_follows`` are added.
+    """
     records = finite_records(dissection)
+    if comparison is not None:
+        for record, unit in zip(records, comparison.records(), strict=True):
+            record |= {f"agreement_{name}": value for name, value in unit.items() if name not in ("layer", "unit")}
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, list(records[0]) if records else ["layer", "unit"], lineterminator="\n")
     writer.writeheader()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ...core.types import Concept, LayerInfo
 from ...dissection.counting.top_images import Thumbnails
 from ...dissection.curves import QualityMatch
+from ...dissection.label_comparison import LabelComparison, UnitAgreement
 from ...dissection.results import Dissection, LayerDissection, UnitMatch, count_units_by_concept
 from ..regions import data_uri, unit_strip
 from .charts import (
@@ -49,6 +50,7 @@ class UnitCard:
         size: Width and height of the strip, in pixels.
         curve: IoU with that concept by the share of pixels; None without curves.
         quality: Concept and threshold with the highest information quality ratio; None without curves.
+        agreement: IoU with the inputs and with the outputs; None if they are not compared.
     """
 
     match: UnitMatch
@@ -62,6 +64,7 @@ class UnitCard:
     size: tuple[int, int]
     curve: CurveFigure | None
     quality: QualityMatch | None
+    agreement: UnitAgreement | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class _Look:
     """Settings that the cards of all layers share.
 
     ``height`` is the height of the strips. Units with an IoU of ``least_pictured`` or less have no strip, which limits
-    the size of the page.
+    the size of the page. ``agreements`` has the units by layer and number.
     """
 
     min_iou: float
@@ -139,17 +142,21 @@ class _Look:
     thumbnails: Thumbnails
     height: int
     least_pictured: float
+    agreements: Mapping[tuple[str, int], UnitAgreement]
 
 
-def layer_parts(dissection: Dissection, min_iou: float, order: Sequence[str]) -> tuple[LayerPart, ...]:
+def layer_parts(
+    dissection: Dissection, min_iou: float, order: Sequence[str], comparison: LabelComparison | None = None
+) -> tuple[LayerPart, ...]:
     """Return the layers, from input to output.
 
     Args:
         dissection: Dissection to report.
         min_iou: Minimum IoU of a match, 0 to 1.
         order: Names of the concepts, in the order in which they are stacked.
+        comparison: Agreement of the units with inputs and outputs; None if they are not compared.
     """
-    look = _look(dissection, min_iou)
+    look = _look(dissection, min_iou, comparison)
     counts = [
         group_by_category(count_units_by_concept(layer.matches, min_iou), dissection.concepts) for layer in dissection
     ]
@@ -212,7 +219,7 @@ def anchor(layer: int, unit: int | None = None) -> str:
     return f"layer-{layer}" if unit is None else f"layer-{layer}-unit-{unit}"
 
 
-def _look(dissection: Dissection, min_iou: float) -> _Look:
+def _look(dissection: Dissection, min_iou: float, comparison: LabelComparison | None) -> _Look:
     scores = sorted((match.iou for layer in dissection for match in layer.matches), reverse=True)
     height, room = next((option for option in HEIGHTS if len(scores) <= option[1]), HEIGHTS[-1])
     return _Look(
@@ -222,6 +229,7 @@ def _look(dissection: Dissection, min_iou: float) -> _Look:
         thumbnails=dissection.thumbnails,
         height=height,
         least_pictured=-1.0 if len(scores) <= room else scores[room],
+        agreements={(unit.layer, unit.unit): unit for unit in (comparison.units if comparison else ())},
     )
 
 
@@ -254,6 +262,7 @@ def _card(layer: LayerDissection, match: UnitMatch, look: _Look, quality: Qualit
         size=size,
         curve=_curve(layer, match.concept or (quality.concept if quality else None), match.unit, area),
         quality=quality,
+        agreement=look.agreements.get((layer.name, match.unit)),
     )
 
 
