@@ -111,8 +111,11 @@ CPU_MODELS: Mapping[str, Model] = {
     "biggan-scenes64": Model(
         "biggan", PLAIN_SCENES, "--images 225000 --decay-from 0.6", "--snapshot-images 25000 --checkpoint-images 3200"
     ),
-    "egan-outdoor64": Model(
-        "egan", OUTDOOR, "--resolution 64 --width 32 --images 330000 --decay-from 0.7", "--snapshot-images 55000"
+    "egan-outdoor32": Model(
+        "egan",
+        OUTDOOR,
+        "--width 48 --discriminator-turns 1 --fitness-gamma 0.05 --images 400000 --decay-from 0.7",
+        "--snapshot-images 50000 --checkpoint-images 10000",
     ),
     "sagan-outdoor64": Model("sagan", OUTDOOR, TWO_RATES, WATCHED_SNAPSHOTS),
     "cogan-scenes64": Model(

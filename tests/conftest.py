@@ -24,8 +24,8 @@ install_shape_checks(
     - COMPILED
 )
 
-settings.register_profile("default", deadline=None, max_examples=40, derandomize=True)
-settings.load_profile("default")
+settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
+settings.register_profile("slow", deadline=None, max_examples=100, derandomize=True)
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +43,16 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the explorer keeps for the next time is nobody else's."""
-    monkeypatch.setenv("GANDISSECT_CACHE", str(tmp_path / "cache"))
+def _own_cache(request: pytest.FixtureRequest, caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the explorer keeps for the next time is nobody else's; most tests never make the folder."""
+    monkeypatch.setenv("GANDISSECT_CACHE", str(caches / f"{abs(hash(request.node.nodeid))}"))
 
 
-def pytest_configure() -> None:
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
+    settings.load_profile("default" if config.option.markexpr == "not slow" else "slow")
