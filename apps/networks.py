@@ -12,7 +12,7 @@ import generators
 import segmenters
 from gandissect import Segmenter
 from gandissect.core.protocols import limit_rows
-from generators import ConditionalGenerator, LayeredGenerator, Translator
+from generators import CaptionedGenerator, ConditionalGenerator, LayeredGenerator, Translator
 from segmenters.datasets import open_inputs
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,20 @@ def load_generator(
     if not isinstance(generator, ConditionalGenerator):
         raise ValueError(f"{generator.name} has no classes to draw from; omit --classes")
     return generator.of_classes(*classes)
+
+
+def describe_with(generator: LayeredGenerator, captions: Sequence[str]) -> LayeredGenerator:
+    """Return a generator that draws from captions; unchanged without captions.
+
+    Raises:
+        KeyError: If a caption has a word that the generator does not know; the message lists those that it knows.
+        ValueError: If the generator takes no captions.
+    """
+    if not captions:
+        return generator
+    if not isinstance(generator, CaptionedGenerator):
+        raise ValueError(f"{generator.name} takes no captions; omit --caption, or use a stackgan")
+    return generator.of_captions(*captions)
 
 
 def load_translator(name: str, device: str) -> Translator:

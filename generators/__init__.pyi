@@ -1,10 +1,12 @@
 from .architectures.base import LayeredGenerator as LayeredGenerator
+from .architectures.captioned import CaptionedGenerator as CaptionedGenerator
 from .architectures.cgan import ConditionalDCGAN as ConditionalDCGAN
 from .architectures.conditional import ConditionalGenerator as ConditionalGenerator
 from .architectures.dcgan import DCGAN as DCGAN, DCGANDiscriminator as DCGANDiscriminator
 from .architectures.patchgan import PatchDiscriminator as PatchDiscriminator
 from .architectures.planted import PlantedGenerator as PlantedGenerator
 from .architectures.progan import GrowingDiscriminator as GrowingDiscriminator, ProGAN as ProGAN
+from .architectures.stackgan import StackGAN as StackGAN
 from .architectures.stylegan import StyleGAN as StyleGAN
 from .architectures.stylegan2 import ResidualDiscriminator as ResidualDiscriminator, StyleGAN2 as StyleGAN2
 from .architectures.stylegan3 import StyleGAN3 as StyleGAN3

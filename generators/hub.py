@@ -32,6 +32,7 @@ from .architectures.resize import ResizeConv
 from .architectures.resnet import ResNet
 from .architectures.sagan import SAGAN
 from .architectures.stack import Stack
+from .architectures.stackgan import StackGAN
 from .architectures.stylegan import StyleGAN
 from .architectures.stylegan2 import StyleGAN2
 from .architectures.stylegan2_bilinear import BilinearStyleGAN2
@@ -62,6 +63,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         ResNetTranslator,
         SAGAN,
         Stack,
+        StackGAN,
         StyleGAN,
         StyleGAN2,
         StyleGAN3,

@@ -16,7 +16,7 @@ from gandissect.report import write_grid
 from gandissect.storage import check_new_file
 from generators import LayeredGenerator
 
-from ..networks import Model, limit_samples, load_generator
+from ..networks import Model, describe_with, limit_samples, load_generator
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Options:
         inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
             edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
+        caption: Captions to draw samples from, each in quotes, for a stackgan; by default those that it learned from.
         columns: Number of images per row.
         truncation_psi: Factor on the deviation of w from its mean, for StyleGANs: 1 for no truncation, 0 for the mean
             itself.
@@ -50,6 +51,7 @@ class Options:
     start: int = 0
     inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
     columns: int = 8
     truncation_psi: float | None = None
     truncation_cutoff: int | None = None
@@ -75,6 +77,7 @@ class Options:
                 f"{generator.name} makes points in the plane, not images; its training folder has pictures of them, "
                 "samples-*.png"
             )
+        generator = describe_with(generator, self.caption)
         count = limit_samples(generator, self.start + self.num_samples) - self.start
         if count < 1:
             raise ValueError(f"--start must be below {self.start + count}, the number of pictures; got {self.start}")
@@ -83,6 +86,7 @@ class Options:
         write_grid(torch.cat(parts), self.out, self.columns, overwrite=self.overwrite)
         facts = {"out": str(self.out), "generator": generator.name, "num_samples": count, "seed": self.seed}
         facts |= {"classes": self.classes} if self.classes else {}
+        facts |= {"caption": self.caption} if self.caption else {}
         names = ("truncation_psi", "truncation_cutoff", "truncation_limit")
         print(json.dumps(facts | {name: getattr(self, name) for name in names}) if self.json else self.out)
 

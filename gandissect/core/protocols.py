@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
+from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor, nn
 
 from .types import Concept, LayerInfo, check_concepts
@@ -76,6 +76,22 @@ class ConditionalGenerator(Generator, Protocol):
 
     def of_classes(self, *classes: str | int) -> ConditionalGenerator:
         """Return a generator with the same weights, whose ``sample_z`` draws from some classes only."""
+
+
+@runtime_checkable
+class CaptionedGenerator(Generator, Protocol):
+    """A generator whose images are described by captions: a row is noise and, after it, an embedded caption."""
+
+    @property
+    def noise_dim(self) -> int:
+        """Length of the noise at the beginning of a row; the rest is the embedding of a caption."""
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Captions that ``sample_z`` draws from."""
+
+    def of_captions(self, *captions: str) -> CaptionedGenerator:
+        """Return a generator with the same weights, whose ``sample_z`` draws from some captions only."""
 
 
 @runtime_checkable
@@ -203,6 +219,34 @@ class ClassedSource(PictureSource, Protocol):
         """Index of every picture's class, int64, on the CPU."""
 
 
+class CaptionedSource(PictureSource, Protocol):
+    """Real pictures with several captions each."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All words of captions, in lower case; none where the pictures have no captions."""
+
+    @property
+    def num_captions(self) -> int:
+        """Number of captions of each picture."""
+
+    def captions(self, indices: Sequence[int], numbers: Sequence[int]) -> tuple[str, ...]:
+        """Return a caption of each of some pictures.
+
+        Args:
+            indices: Indices of the pictures.
+            numbers: Number of each picture's caption, from 0 to ``num_captions - 1``.
+        """
+
+    def fits(self, indices: Sequence[int], numbers: Sequence[int]) -> Bool[Tensor, "picture caption"]:
+        """Return whether each caption that `captions` returns is true of each of the pictures."""
+
+
+def as_captioned_source(source: PictureSource) -> CaptionedSource | None:
+    """Return a source whose pictures have captions, or None if they have none."""
+    return cast(CaptionedSource, source) if getattr(source, "vocabulary", ()) else None
+
+
 def as_classed(source: PictureSource) -> ClassedSource | None:
     """Return a source whose pictures have classes, or None if they have none."""
     return cast(ClassedSource, source) if getattr(source, "classes", ()) else None
@@ -213,6 +257,11 @@ def as_conditional(generator: Generator) -> ConditionalGenerator | None:
     return cast(ConditionalGenerator, generator) if getattr(generator, "classes", ()) else None
 
 
+def as_captioned(generator: Generator) -> CaptionedGenerator | None:
+    """Return a generator whose images are described by captions, or None if they are not."""
+    return cast(CaptionedGenerator, generator) if getattr(generator, "captions", ()) else None
+
+
 def as_translation(generator: Generator) -> Translation | None:
     """Return a generator whose rows are pictures, or None if they are not."""
     is_on_pictures = isinstance(getattr(generator, "pictures", None), Sized) and hasattr(generator, "on")
@@ -220,12 +269,12 @@ def as_translation(generator: Generator) -> Translation | None:
 
 
 def noise_length(generator: Generator) -> int:
-    """Return the number of entries of a row that are noise; the rest, if any, is the class or the picture.
+    """Return the number of entries of a row that are noise; the rest, if any, is the class, caption or picture.
 
     Raises:
         ValueError: If a row is a picture without noise.
     """
-    part = as_translation(generator) or as_conditional(generator)
+    part = as_translation(generator) or as_conditional(generator) or as_captioned(generator)
     length = generator.z_dim if part is None else part.noise_dim
     if not length:
         raise ValueError(

@@ -71,7 +71,7 @@ class DCGANDiscriminator(nn.Module):
         stages.append(nn.Conv2d(width * 2 ** (depth - 1), 1, 4, 1, 0))
         self.stages = nn.Sequential(*stages)
         self.num_features = width * 2 ** (depth - 1)
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def features(self, images: Float[Tensor, "batch channel H W"]) -> Float[Tensor, "batch unit 4 4"]:
         """Return the activations of the last hidden layer."""
@@ -110,7 +110,7 @@ def make_stages(z_dim: int, size: int, width: int, channels: int = 3) -> dict[st
     repeat = [] if channels == 3 else [Repeat(channels)]
     stages["output"] = nn.Sequential(nn.ConvTranspose2d(units[-1], channels, 4, 2, 1), nn.Tanh(), *repeat)
     for stage in stages.values():
-        stage.apply(_initialize)
+        stage.apply(initialize)
     return stages
 
 
@@ -134,7 +134,7 @@ def _up(before: int, after: int, stride: int, padding: int) -> nn.Sequential:
 
 
 @torch.no_grad()
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Draw weights from N(0, 0.02), batch-norm scales from N(1, 0.02), as the paper does."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         _draw(module.weight, 0.0)

@@ -33,8 +33,9 @@ from ..architectures.conditional import ConditionalGenerator
 from ..hub import BEST, LAST, save
 from .calibration import calibrate_batch_norm
 from .draws import Draws
-from .families import build_networks, check_classes
+from .families import build_networks
 from .growth import Growth, growth_at
+from .needs import check_captions, check_classes, names_of
 from .networks import TrainedGenerator, sizes_of
 from .pictures import RealPictures
 from .points import draw_points
@@ -86,9 +87,10 @@ class TrainingTask(ABC, Generic[S]):
         self.pictures = RealPictures(settings, source, self.rows, self.device)
         self.images_per_step = settings.images_per_step
         check_classes(settings.architecture, self.pictures.classes)
+        check_captions(settings.architecture, source)
         with plain_defaults(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
-            networks = build_networks(settings, getattr(source, "classes", ()))
+            networks = build_networks(settings, names_of(source))
         self.sizes = sizes_of(settings)
         self.networks = {name: self._place(network) for name, network in networks.items()}
         self.average = deepcopy(self.network).eval().requires_grad_(False)
@@ -100,6 +102,10 @@ class TrainingTask(ABC, Generic[S]):
     @abstractmethod
     def make_turns(self) -> Sequence[Turn]:
         """Return the turns of a step, in order."""
+
+    def turns_at(self, index: int) -> Sequence[Turn]:  # noqa: ARG002
+        """Return the turns of a step; by default all in every step."""
+        return self.turns
 
     @property
     def state(self) -> dict[str, Stateful]:
@@ -126,7 +132,7 @@ class TrainingTask(ABC, Generic[S]):
         growth = self.growth(index * self.images_per_step)
         self._schedule(index, growth)
         figures: dict[str, Tensor] = {}
-        for turn in self.turns:
+        for turn in self.turns_at(index):
             figures |= turn.take(self, index, growth)
         half_life = min(self.settings.ema_half_life, 0.05 * (index + 1) * self.images_per_step)
         averaged = self.processes.average(figures)
@@ -253,12 +259,16 @@ class TrainingTask(ABC, Generic[S]):
         optimizers = {f"{name}_optimizer": optimizer for name, optimizer in self.optimizers.items()}
         return {**self.networks, "average": self.average, **optimizers, **self.state}
 
+    def learning_rate_at(self, name: str, index: int) -> float:
+        """Return the learning rate of a network in a step."""
+        return self.settings.learning_rate_of(name) * decay_at(index, self.settings)
+
     def _schedule(self, index: int, growth: Growth) -> None:
         """Set the learning rates, a pure function of the step; clear the optimizers' moments when networks grow."""
         has_grown = index > 0 and growth.size != self.growth((index - 1) * self.images_per_step).size
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate_of(name) * decay_at(index, self.settings)
+                group["lr"] = self.learning_rate_at(name, index)
             if has_grown:
                 optimizer.state.clear()
 

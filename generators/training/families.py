@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -23,17 +23,20 @@ from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.sagan import ATTENTIVE, SAGAN, SAGANDiscriminator
 from ..architectures.spectral_norm import normalize_spectrally
+from ..architectures.stackgan import PairDiscriminator, StackGAN
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
+from ..architectures.text import PictureEncoder
 from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .evolution_settings import EvolutionSettings
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
+from .stackgan_settings import StackGANSettings
 from .variational_settings import VAEGANSettings, VAESettings
 
 Build: TypeAlias = Callable[[Any, tuple[str, ...]], nn.Module]
-"""From a family's settings and the names of the classes (none where the pictures have none) to a network."""
+"""From a family's settings and names (see `needs.names_of`) to a network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,14 @@ class Family:
         recipe: Settings to begin with; their class determines the training task.
         networks: How each network is made, by name, in the order in which their weights are drawn; ``generator`` first.
         conditional: Whether the generator is given classes; the pictures must then have some.
+        captioned: Whether the generator is given captions; the pictures must then have some.
     """
 
     title: str
     recipe: TrainingSettings
     networks: Mapping[str, Build]
     conditional: bool = False
+    captioned: bool = False
 
 
 def _mlp(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
@@ -159,6 +164,24 @@ def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module
 
 def _feature_discriminator(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
     return FeatureDiscriminator(settings.resolution, settings.width)
+
+
+def _stackgan(settings: StackGANSettings, vocabulary: tuple[str, ...]) -> LayeredGenerator:
+    sizes = (settings.resolution, settings.width, settings.z_dim, settings.code_dim)
+    return StackGAN(*sizes, vocabulary, settings.caption_dim)
+
+
+def _picture_encoder(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
+    return PictureEncoder(settings.resolution, settings.width, settings.caption_dim)
+
+
+def _discriminator_first(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
+    size, width = settings.resolution // 2, 2 * settings.width
+    return PairDiscriminator(size, width, settings.caption_dim, settings.text_dim)
+
+
+def _discriminator_second(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
+    return PairDiscriminator(settings.resolution, settings.width, settings.caption_dim, settings.text_dim)
 
 
 _GROWN = GANSettings(
@@ -288,6 +311,17 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             ),
             {"generator": _egan, "discriminator": _egan_discriminator},
         ),
+        "stackgan": Family(
+            "StackGAN (Zhang et al. 2017), from captions to pictures in two stages",
+            StackGANSettings(architecture="stackgan", width=32, z_dim=64, images=650_000, resident=True),
+            {
+                "generator": _stackgan,
+                "picture_encoder": _picture_encoder,
+                "discriminator_first": _discriminator_first,
+                "discriminator_second": _discriminator_second,
+            },
+            captioned=True,
+        ),
         "progan": Family(
             "ProGAN (Karras et al. 2018), which grows from small images",
             _GROWN,
@@ -313,31 +347,12 @@ RECIPES: Mapping[str, TrainingSettings] = NamedChoices(
 """Settings to begin with, sized for a few hours on a CPU; wider networks need a GPU and a smaller learning rate."""
 
 
-def check_classes(architecture: str, shown: Sequence[str]) -> None:
-    """Check that pictures are of as many classes as a family needs.
-
-    Args:
-        architecture: Architecture of the family.
-        shown: Names of the classes that at least one picture is of.
-
-    Raises:
-        KeyError: If the architecture is unknown.
-        ValueError: If the family needs classes, and there are fewer than two.
-    """
-    if lookup(FAMILIES, architecture, "architecture").conditional and len(shown) < 2:
-        only = f" ({shown[0]})" if shown else " (several sources of pictures must have classes of the same names)"
-        raise ValueError(
-            f"{architecture} needs pictures of at least two classes; got {len(shown)}{only}: use a folder with one "
-            "subfolder per class, name domains (--data day=FOLDER night=FOLDER), or use another architecture"
-        )
-
-
-def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) -> dict[str, nn.Module]:
+def build_networks(settings: TrainingSettings, names: tuple[str, ...] = ()) -> dict[str, nn.Module]:
     """Return the networks of a training run with fresh weights; the generator is a `TrainedGenerator`.
 
     Args:
         settings: Settings of the training.
-        classes: Names of the pictures' classes; none where they have none.
+        names: Names of classes, or words of captions (see `needs.names_of`).
 
     Raises:
         KeyError: If the architecture is unknown.
@@ -346,7 +361,7 @@ def build_networks(settings: TrainingSettings, classes: tuple[str, ...] = ()) ->
     family = lookup(FAMILIES, settings.architecture, "architecture")
     networks: dict[str, nn.Module] = {}
     for name, build in family.networks.items():
-        network = build(settings, classes)
+        network = build(settings, names)
         if isinstance(network, LayeredGenerator):
             network = TrainedGenerator(network, sizes_of(settings), getattr(settings, "mixing", 0.0))
         networks[name] = network

@@ -84,6 +84,19 @@ def mean_generator(fake: Logits) -> Scalar:
     return -fake.mean()
 
 
+def pair_discriminator(real: Logits, fake: Logits, wrong: Logits) -> Scalar:
+    """Return ``E[softplus(-real)] + (E[softplus(fake)] + E[softplus(wrong)]) / 2``, for pairs of picture and caption.
+
+    Args:
+        real: Logits of real pictures with their captions.
+        fake: Logits of generated pictures with the captions that they were generated from.
+        wrong: Logits of real pictures with captions that are not true of them.
+
+    Source: Reed et al. 2016, arXiv 1605.05396, Algorithm 1 (GAN-CLS).
+    """
+    return logistic_discriminator(real, fake) / 2 + logistic_discriminator(real, wrong) / 2
+
+
 def r1_penalty(discriminator: Discriminator, real: Float[Tensor, "batch 3 H W"]) -> Scalar:
     """Return ``E[|grad D(real)|^2] / 2``; multiply by gamma.
 

@@ -66,7 +66,7 @@ class RealPictures:
 
     def load(self, number: int) -> RealBatch:
         """Return a batch; it depends on the seed and its number only."""
-        order = self._choose(number)
+        order = self.choose(number)
         source = as_classed(self.source)
         classes = None if source is None else source.class_indices[order][self.rows].to(self.device)
         return RealBatch(to_images(self._read(order, number)), classes)
@@ -85,7 +85,7 @@ class RealPictures:
         flipped = Draws(rng, self.settings.batch_size, self.rows).uniform(1, 1, 1) < 0.5
         return torch.where(flipped.to(self.device), images.flip(3), images)
 
-    def _choose(self, number: int) -> list[int]:
+    def choose(self, number: int) -> list[int]:
         """Return the indices of a batch's pictures; each epoch is its own permutation."""
         size, count = self.settings.batch_size, len(self.source)
         indices = range(number * size, (number + 1) * size)

@@ -21,6 +21,8 @@ from .evolution import EvolutionTask
 from .evolution_settings import EvolutionSettings
 from .gan import GANTask
 from .settings import USED_BY, GANSettings, TrainingSettings
+from .stackgan import StackGANTask
+from .stackgan_settings import StackGANSettings
 from .vae import VAETask
 from .vaegan import VAEGANTask
 from .variational_settings import VAEGANSettings, VAESettings
@@ -30,6 +32,7 @@ TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
     VAESettings: VAETask,
     VAEGANSettings: VAEGANTask,
     EvolutionSettings: EvolutionTask,
+    StackGANSettings: StackGANTask,
 }
 """The training task of each class of settings."""
 

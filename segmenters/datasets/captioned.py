@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from gandissect.core.ranges import POSITIVE, check_number
 
+from ..scenes.captions import VOCABULARY
 from .scenes import Scenes
 from .source import CaptionedPictures, describe_source
 
@@ -31,7 +34,7 @@ class Captioned:
 
     def __init__(self, scenes: Scenes, num_captions: int = 10) -> None:
         check_number("num_captions", num_captions, POSITIVE)
-        self.scenes, self.num_captions = scenes, num_captions
+        self.scenes, self.num_captions, self.vocabulary = scenes, num_captions, VOCABULARY
         self.name, self.size, self.concepts = f"{scenes.name} (captioned)", scenes.size, scenes.concepts
 
     def __repr__(self) -> str:
@@ -57,3 +60,26 @@ class Captioned:
         pictures = self.scenes.batch(indices, rng)
         captions = tuple(self.scenes.caption(*pair) for pair in zip(indices, numbers, strict=True))
         return CaptionedPictures(pictures.images, pictures.labels, captions)
+
+    def captions(self, indices: Sequence[int], numbers: Sequence[int]) -> tuple[str, ...]:
+        """Return the text of a caption of each of some pictures.
+
+        Args:
+            indices: Indices of the pictures, from 0 to ``len(self) - 1``.
+            numbers: Number of each picture's caption, at least 0.
+
+        Raises:
+            ValueError: If an index or a number is out of range.
+        """
+        return tuple(self.scenes.caption(*pair).text for pair in zip(indices, numbers, strict=True))
+
+    def fits(self, indices: Sequence[int], numbers: Sequence[int]) -> Bool[Tensor, "picture caption"]:
+        """Return whether each caption that `captions` returns is true of each of the pictures, bool.
+
+        Raises:
+            ValueError: If an index or a number is out of range.
+        """
+        truths = [tuple(self.scenes.caption(*pair).truth.items()) for pair in zip(indices, numbers, strict=True)]
+        records = [self.scenes.attributes(index).record() for index in indices]
+        fits = [[all(record[name] == value for name, value in truth) for truth in truths] for record in records]
+        return torch.tensor(fits, dtype=torch.bool, device="cpu")

@@ -6,7 +6,7 @@ with ``@SPLIT`` for the pictures listed in one of its split files and ``@PATTERN
 folder of idx files such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
 
 Where pictures need no labels, ``edges:PICTURES`` are their edges, ``labels:PICTURES`` their label maps, and
-``NAME=PICTURES`` makes all of them one class.
+``NAME=PICTURES`` makes all of them one class. ``captions:scenes`` are scenes with captions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gandissect.core.lookup import unknown_name_message
 from gandissect.core.protocols import PictureSource
 
 from .broken import open_each
+from .captioned import Captioned
 from .combining import UnlabeledSource, concat
 from .domains import Domain, Edges, LabelMaps
 from .folders import check_outside
@@ -194,7 +195,7 @@ def open_pictures(
     Args:
         specs: Specifications of the pictures, as for `open_source`; or ``edges:`` or ``labels:`` and a specification,
             for its edges or label maps; or a name, ``=`` and any of these, for pictures that are all of the class of
-            this name.
+            this name. Or only one, ``captions:`` and a specification of scenes, for scenes with captions.
         size: Height and width of the pictures in pixels.
         hold_out: Share held out of each folder without a split, between 0 and 1.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -207,6 +208,8 @@ def open_pictures(
     if not specs:
         raise ValueError("name the training pictures: scenes, scenes:COUNT, FOLDER or FOLDER@SPLIT; got none")
     parsed = parse_specs(specs)
+    if any(spec.view == "captions" for spec in parsed):
+        return _open_captioned(parsed, size)
     sources = open_sources([spec.pictures for spec in parsed], size, skip_broken=skip_broken)
     domains = tuple(dict.fromkeys(spec.domain for spec in parsed if spec.domain is not None))
     train, held_out = list[ImageSource](), list[ImageSource]()
@@ -215,6 +218,20 @@ def open_pictures(
         train.append(_without_labels(seen, spec, domains))
         held_out += [] if unseen is None else [_without_labels(unseen, spec, domains)]
     return concat(train), concat(held_out) if held_out else None
+
+
+def _open_captioned(parsed: Sequence[Spec], size: int) -> tuple[Captioned, Captioned]:
+    """Return scenes with captions, and held-out ones."""
+    spec = parsed[0]
+    if len(parsed) > 1 or spec.domain is not None or not names_scenes(spec.pictures):
+        names = " ".join(parts.pictures for parts in parsed)
+        raise ValueError(f"pictures with captions must be scenes only, such as captions:scenes:20000; got {names}")
+    count, setting = read_scenes(spec.pictures, NUM_SCENES)
+    train, held_out = (
+        Captioned(Scenes(size, number, seed, **setting.given))
+        for number, seed in ((count, SCENES_SEED), (NUM_HELD_OUT_SCENES, HELD_OUT_SCENES_SEED))
+    )
+    return train, held_out
 
 
 def open_pairs(
@@ -320,6 +337,8 @@ def _view(source: ImageSource, spec: Spec) -> ImageSource:
             return Edges(source)
         case "labels":
             return LabelMaps(source)
+        case "captions":
+            raise ValueError(f"captions (captions:{spec.pictures}) are for training stackgan; omit captions:")
         case _:
             return source
 

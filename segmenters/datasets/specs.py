@@ -1,4 +1,4 @@
-"""Read specifications of pictures: ``PICTURES``, ``edges:PICTURES``, ``labels:PICTURES`` and ``NAME=PICTURES``."""
+"""Read specifications: ``PICTURES``, ``edges:``, ``labels:`` or ``captions:PICTURES``, and ``NAME=PICTURES``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gandissect.core.lookup import lookup
 
 from ..scenes.layout import NAMES, Setting
 
-View = Literal["pictures", "edges", "labels"]
-VIEWS: dict[str, View] = {"edges:": "edges", "labels:": "labels"}
+View = Literal["pictures", "edges", "labels", "captions"]
+VIEWS: dict[str, View] = {"edges:": "edges", "labels:": "labels", "captions:": "captions"}
 WILDCARDS = set("*?[")
 
 
@@ -22,7 +22,7 @@ class Spec:
 
     Attributes:
         pictures: Specification of the pictures, as for `open_source`.
-        view: What of them is meant: the pictures themselves, their edges or their label maps.
+        view: What of them is meant: the pictures themselves, their edges, their label maps, or pictures with captions.
         domain: Name of the class that all pictures are of; None leaves them their own.
     """
 

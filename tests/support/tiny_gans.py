@@ -19,10 +19,15 @@ from generators.training.settings import GROWING, USED_BY
 
 
 class Noise:
-    """Coloured noise pictures of three classes; the training view is the evaluation view, flipped for some numbers of the generator."""
+    """Coloured noise pictures of three classes, with captions that state the class or nothing.
+
+    The training view is the evaluation view, flipped for some numbers of the generator.
+    """
 
     name = "noise"
     classes = ("plain", "rough", "wild")
+    vocabulary = ("noise", "plain", "rough", "wild")
+    num_captions = 2
 
     def __init__(self, count: int = 20, size: int = 16) -> None:
         self.count, self.size = count, size
@@ -30,6 +35,14 @@ class Noise:
 
     def __len__(self) -> int:
         return self.count
+
+    def captions(self, indices: Sequence[int], numbers: Sequence[int]) -> tuple[str, ...]:
+        stated = (self.classes[index % 3] for index in indices)
+        return tuple(f"{name} noise" if number else "noise" for name, number in zip(stated, numbers, strict=True))
+
+    def fits(self, indices: Sequence[int], numbers: Sequence[int]) -> torch.Tensor:
+        captions = list(zip(indices, numbers, strict=True))
+        return torch.tensor([[not number or other % 3 == i % 3 for other, number in captions] for i in indices])
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> SimpleNamespace:
         shape = (3, self.size, self.size)
@@ -68,10 +81,17 @@ def tiny(architecture: str, /, **changes: Any) -> Any:
     run = {"batch_size": 8, "images": 16 + 48 * max(1, doublings), "r1_every": 3, "resident": False, "bf16": False}
     run |= {"discriminator_turns": 1}
     growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
+    if architecture == "stackgan":
+        small |= {"caption_dim": 4, "code_dim": 3, "text_dim": 3, "caption_images": 8, "first_images": 8}
     recipe = RECIPES[architecture]
     known = {field.name for field in fields(recipe) if architecture in USED_BY.get(field.name, [architecture])}
     sizes = {name: value for name, value in {**small, **run, **growth}.items() if name in known}
     return replace(recipe, **{**sizes, **changes})
+
+
+def whole_training(architecture: str) -> tuple[int, ...]:
+    """Return steps of a tiny training in which every network learns: in the middle of fading in, where it grows."""
+    return (0, 1, 4, 5) if architecture == "stackgan" else (4, 5)
 
 
 def tiny_task(architecture: str, /, **changes: Any) -> TrainingTask[Any]:

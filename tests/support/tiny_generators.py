@@ -12,6 +12,7 @@ from generators.architectures.cgan import ConditionalDCGAN
 from generators.architectures.cogan import CoGAN
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.sagan import SAGAN
+from generators.architectures.stackgan import StackGAN
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.architectures.translator_resnet import ResNetTranslator
 from generators.architectures.translator_unet import UNetTranslator
@@ -29,6 +30,7 @@ FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "planted": lambda: PlantedGenerator(size=16, cells=8),
     "progan": lambda: ProGAN(size=16, width=4, max_width=8, z_dim=5),
     "sagan": lambda: SAGAN(size=16, width=4, max_width=8, noise_dim=5, classes=["cat", "dog", "owl"]),
+    "stackgan": lambda: StackGAN(16, 4, 5, 3, ["a", "red", "car"], 4, ["a car", "a red car"]),
     "stylegan": lambda: StyleGAN(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan2": lambda: StyleGAN2(size=16, width=4, max_width=8, z_dim=5, w_dim=5, mapping_depth=2),
     "stylegan2 residual": lambda: StyleGAN2(

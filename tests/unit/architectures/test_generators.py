@@ -58,7 +58,8 @@ def _live(generator: LayeredGenerator) -> LayeredGenerator:
 
 def _exported(family: str) -> LayeredGenerator:
     """Return the generator that a training of a family saves."""
-    return build_networks(tiny(family), Noise.classes)["generator"].export(16)
+    generator = build_networks(tiny(family), Noise.classes)["generator"].export(16)
+    return _stronger(generator) if family == "stackgan" else generator
 
 
 def _seeded(make: Callable[[], LayeredGenerator]) -> LayeredGenerator:
@@ -135,6 +136,7 @@ def _alias_free() -> StyleGAN3:
 
 BOUNDED = {"biggan", "cgan", "cogan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"} | {
     "resnet-translator",
+    "stackgan",
     "unet-translator",
 }
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
