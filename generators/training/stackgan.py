@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchvision.utils import save_image
 
-from gandissect.core.pictures import load_pictures
 from gandissect.core.protocols import CaptionedSource, PictureSource
 from gandissect.storage.files import atomic_path
 from gandissect.storage.runs import update_ema
@@ -173,7 +172,7 @@ class StackGANTask(TrainingTask[StackGANSettings]):
         order = list(range(min(NUM_MEASURED, len(held_out))))
         texts = _encode(stacked, load_captions(held_out, order, self.settings.seed, 0))
         fits = load_fits(held_out, order, self.settings.seed, 0).to(self.device)
-        images = {"held_out": to_images(load_pictures(held_out, len(order)).to(self.device))}
+        images = {"held_out": to_images(held_out.batch(order).images.to(self.device))}
         if self.phase != "captions":
             noise = stacked.sample_z(len(order), seed=1)[:, : stacked.noise_dim].to(self.device)
             rows = stacked.join_embedding(noise, texts)
