@@ -106,7 +106,8 @@ class PictureEncoder(nn.Module):
 
     def forward(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch embedding"]:
         """Return the embeddings of pictures, float32 ``[batch, embedding_dim]``, of root mean square 1."""
-        return normalize(self.stages(images).float())
+        embeddings: Tensor = self.stages(images)
+        return normalize(embeddings.float())
 
 
 def split_words(text: str) -> list[str]:
@@ -116,7 +117,8 @@ def split_words(text: str) -> list[str]:
 
 def normalize(vectors: Float[Tensor, "batch embedding"]) -> Float[Tensor, "batch embedding"]:
     """Return vectors scaled to a root mean square of 1."""
-    return functional.normalize(vectors, dim=1) * vectors.shape[1] ** 0.5
+    scale: float = vectors.shape[1] ** 0.5
+    return functional.normalize(vectors, dim=1) * scale
 
 
 def make_downs(size: int, width: int, *, norm: bool) -> tuple[list[nn.Module], int]:

@@ -215,7 +215,8 @@ class StackGANTask(TrainingTask[StackGANSettings]):
 def _encode(generator: StackGAN, captions: Sequence[str]) -> Float[Tensor, "batch embedding"]:
     """Return the embeddings of captions, all at once, on the generator's device."""
     encoder = generator.text
-    return encoder([encoder.read(caption) for caption in captions])
+    embeddings: Tensor = encoder([encoder.read(caption) for caption in captions])
+    return embeddings
 
 
 def _phase_of(name: str) -> Phase:
