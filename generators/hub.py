@@ -33,6 +33,7 @@ from .architectures.resnet import ResNet
 from .architectures.sagan import SAGAN
 from .architectures.stack import Stack
 from .architectures.stackgan import StackGAN
+from .architectures.stargan import StarGAN
 from .architectures.stylegan import StyleGAN
 from .architectures.stylegan2 import StyleGAN2
 from .architectures.stylegan2_bilinear import BilinearStyleGAN2
@@ -64,6 +65,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         SAGAN,
         Stack,
         StackGAN,
+        StarGAN,
         StyleGAN,
         StyleGAN2,
         StyleGAN3,

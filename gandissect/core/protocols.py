@@ -60,11 +60,11 @@ class Generator(Protocol):
 
 @runtime_checkable
 class ConditionalGenerator(Generator, Protocol):
-    """A generator whose images belong to classes: a row is noise and, after it, a class."""
+    """A generator whose images belong to classes: a row is noise, or a picture, and after it the class, one-hot."""
 
     @property
     def noise_dim(self) -> int:
-        """Length of the noise at the beginning of a row; the rest is the class."""
+        """Length of the noise at the beginning of a row."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,14 +117,14 @@ class Translator(Protocol):
 
 @runtime_checkable
 class Translation(Generator, Protocol):
-    """A translator on pictures: a row is noise, if the translator takes any, and after it a picture.
+    """A translator on pictures: a row is noise, if the translator takes any, then a picture, then a class, if it has any.
 
     Row ``i`` of ``sample_z`` stands for picture ``i``, whatever the seed, which draws the noise only.
     """
 
     @property
     def noise_dim(self) -> int:
-        """Length of the noise at the beginning of a row; the rest is the picture."""
+        """Length of the noise at the beginning of a row."""
 
     @property
     def pictures(self) -> Sized:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..core.display import Tabular
-from ..core.protocols import Generator, as_conditional, check_generator, noise_length
+from ..core.protocols import Generator, as_conditional, check_generator
 from ..inference.batches import check_counts, sample_blocks
 from ..stats.intervals import wilson_interval
 
@@ -131,5 +131,5 @@ def measure_class_accuracy(
     confusion = torch.zeros(count, count, dtype=torch.int64, device="cpu")
     samples = [range(num_samples)]
     for _, z in sample_blocks(generator, samples, seed, batch_size, "classes", progress=progress):
-        confusion += count_classes(judge, generator(z), z[:, noise_length(generator) :].argmax(1), count)
+        confusion += count_classes(judge, generator(z), z[:, -count:].argmax(1), count)
     return ClassAccuracy(conditional.classes, confusion)

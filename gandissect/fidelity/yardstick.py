@@ -226,7 +226,7 @@ class Yardstick:
         indices = [conditional.classes.index(name) for name in self._classes[first : first + len(z)]]
         classes = torch.tensor(indices, dtype=torch.int64, device=z.device)
         one_hot = functional.one_hot(classes, len(conditional.classes)).to(z)
-        return torch.cat([z[:, : conditional.noise_dim], one_hot], dim=1)
+        return torch.cat([z[:, : -len(conditional.classes)], one_hot], dim=1)
 
     @torch.inference_mode()
     def _run_network(self, batches: Iterable[Tensor]) -> Tensor:

@@ -23,7 +23,8 @@ from torch.nn import functional
 from gandissect.core.defaults import float32_factories
 
 from .attentive import AttentiveGenerator
-from .blocks import depth_of, double, spread_channels, units_of
+from .blocks import depth_of, double, units_of
+from .conditional_norm import ConditionalNorm
 from .generator_base import Latent
 from .resnet import Attention
 from .spectral_norm import NORMALIZED, normalize_spectrally
@@ -95,38 +96,18 @@ class SAGAN(AttentiveGenerator):
         return (functional.pad(weight, (0, len(self.classes))),)
 
 
-class ConditionalBatchNorm(nn.Module):
+class ConditionalBatchNorm(ConditionalNorm):
     """Batch normalization with a scale and an offset per class.
 
     Args:
         units: Number of units.
         num_classes: Number of classes.
 
-    Attributes:
-        scale: Scale of each unit, ``[class, unit]``; 1 at first.
-        offset: Offset of each unit, ``[class, unit]``; 0 at first.
-
     Source: de Vries et al. 2017, Sec. 3.
     """
 
     def __init__(self, units: int, num_classes: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(units, affine=False)
-        self.scale = nn.Parameter(torch.ones(num_classes, units))
-        self.offset = nn.Parameter(torch.zeros(num_classes, units))
-
-    def forward(
-        self, x: Float[Tensor, "batch unit h w"], classes: Float[Tensor, "batch class"]
-    ) -> Float[Tensor, "batch unit h w"]:
-        """Return normalized activations of the same shape.
-
-        Args:
-            x: Activations, ``[batch, unit, h, w]``.
-            classes: Weight of each class, ``[batch, class]``, one-hot for one class.
-        """
-        normalized: Tensor = self.norm(x)
-        scale, offset = (spread_channels(classes @ values, normalized) for values in (self.scale, self.offset))
-        return normalized * scale + offset
+        super().__init__(nn.BatchNorm2d(units, affine=False), units, num_classes)
 
 
 class ConditionalDoubling(nn.Module):

@@ -69,7 +69,11 @@ class Translator(LayeredGenerator):
         self.input_shape = (1 if names else input_channels, size, size)
         self.step, self.least = step, least
         self._check_sides(size, size)
-        super().__init__(prod(self.input_shape), {"size": size, **inputs, **settings})
+        super().__init__(self._row_length, {"size": size, **inputs, **settings})
+
+    @property
+    def _row_length(self) -> int:
+        return prod(self.input_shape) + len(self.classes)
 
     @property
     def num_planes(self) -> int:
@@ -118,7 +122,8 @@ class Translator(LayeredGenerator):
         vars(placed).pop("_shapes", None)  # of the other size
         before = "" if self.pictures is None else _describe(self.pictures)
         placed.name = self.name.replace(before, "", 1) + _describe(inputs)
-        placed.pictures, placed.input_shape, placed.z_dim = inputs, inputs.shape, prod(inputs.shape)
+        placed.pictures, placed.input_shape = inputs, inputs.shape
+        placed.z_dim = placed._row_length
         return placed
 
     def sample_z(self, num_samples: int, seed: int = 0, start: int = 0) -> Float32[Tensor, "batch z"]:
@@ -149,7 +154,7 @@ class Translator(LayeredGenerator):
             num_rows: Number of rows.
             rng: Source of randomness, on the CPU.
         """
-        shape = (num_rows, self.z_dim)
+        shape = (num_rows, prod(self.input_shape))
         if self.input_concepts:
             return torch.randint(len(self.input_concepts), shape, generator=rng, device="cpu").float()
         return torch.rand(shape, generator=rng, dtype=torch.float32, device="cpu") * 2 - 1
@@ -165,7 +170,7 @@ class Translator(LayeredGenerator):
 
     def input(self, z: Latent) -> Float[Tensor, "batch plane H W"]:
         """Return the pictures of rows, or the planes of label maps."""
-        maps = z.reshape(len(z), *self.input_shape)
+        maps = z[:, : prod(self.input_shape)].reshape(len(z), *self.input_shape)
         if not self.input_concepts:
             return maps
         indices = torch.arange(len(self.input_concepts), dtype=maps.dtype, device=maps.device)

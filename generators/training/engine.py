@@ -240,7 +240,7 @@ class TrainingTask(ABC, Generic[S]):
 
     def classes_of(self, rows: Float[Tensor, "batch z"]) -> Int64[Tensor, " batch"] | None:
         """Return the classes of rows, or None where the generator has none."""
-        return rows[:, self.generator.noise_dim :].argmax(1) if self.generator.classes else None
+        return rows[:, -len(classes) :].argmax(1) if (classes := self.generator.classes) else None
 
     def autocast(self) -> torch.autocast:
         """Return a context that computes in bfloat16 where the settings allow it."""

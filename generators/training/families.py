@@ -24,6 +24,7 @@ from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.sagan import ATTENTIVE, SAGAN, SAGANDiscriminator
 from ..architectures.spectral_norm import normalize_spectrally
 from ..architectures.stackgan import PairDiscriminator, StackGAN
+from ..architectures.stargan import StarGAN, StarGANDiscriminator
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.text import PictureEncoder
@@ -33,6 +34,7 @@ from .evolution_settings import EvolutionSettings
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
 from .stackgan_settings import StackGANSettings
+from .stargan_settings import StarGANSettings
 from .variational_settings import VAEGANSettings, VAESettings
 
 Build: TypeAlias = Callable[[Any, tuple[str, ...]], nn.Module]
@@ -184,6 +186,14 @@ def _discriminator_second(settings: StackGANSettings, _vocabulary: tuple[str, ..
     return PairDiscriminator(settings.resolution, settings.width, settings.caption_dim, settings.text_dim)
 
 
+def _stargan(settings: StarGANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    return StarGAN(settings.resolution, settings.width, settings.blocks, classes)
+
+
+def _stargan_discriminator(settings: StarGANSettings, classes: tuple[str, ...]) -> nn.Module:
+    return StarGANDiscriminator(settings.resolution, settings.discriminator_width, len(classes))
+
+
 _GROWN = GANSettings(
     architecture="progan",
     width=16,
@@ -298,6 +308,14 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             "VAE-GAN (Larsen et al. 2016), whose encoder learns from the discriminator's features",
             VAEGANSettings(architecture="vaegan", width=32, z_dim=64, batch_size=32, learning_rate=3e-4, resident=True),
             {"generator": _decoder, "encoder": _encoder, "discriminator": _feature_discriminator},
+        ),
+        "stargan": Family(
+            "StarGAN (Choi et al. 2018), one translator of pictures between any two of several domains",
+            StarGANSettings(
+                architecture="stargan", width=16, batch_size=8, learning_rate=5e-4, ema_half_life=2_000.0, resident=True
+            ),
+            {"generator": _stargan, "discriminator": _stargan_discriminator},
+            conditional=True,
         ),
         "egan": Family(
             "E-GAN (Wang et al. 2018), whose generators evolve by three losses; a DCGAN, or perceptrons for points",

@@ -23,6 +23,8 @@ from .gan import GANTask
 from .settings import USED_BY, GANSettings, TrainingSettings
 from .stackgan import StackGANTask
 from .stackgan_settings import StackGANSettings
+from .stargan import StarGANTask
+from .stargan_settings import StarGANSettings
 from .vae import VAETask
 from .vaegan import VAEGANTask
 from .variational_settings import VAEGANSettings, VAESettings
@@ -33,6 +35,7 @@ TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
     VAEGANSettings: VAEGANTask,
     EvolutionSettings: EvolutionTask,
     StackGANSettings: StackGANTask,
+    StarGANSettings: StarGANTask,
 }
 """The training task of each class of settings."""
 
