@@ -40,6 +40,7 @@ from .architectures.stylegan2_bilinear import BilinearStyleGAN2
 from .architectures.stylegan3 import StyleGAN3
 from .architectures.translator_resnet import ResNetTranslator
 from .architectures.translator_unet import UNetTranslator
+from .architectures.unit import UNIT
 from .architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .importers import import_checkpoint
 from .importers.files.checkpoint import is_own
@@ -69,6 +70,7 @@ ARCHITECTURES: Mapping[str, type[LayeredGenerator]] = {
         StyleGAN,
         StyleGAN2,
         StyleGAN3,
+        UNIT,
         UNetTranslator,
         VirtualNormDCGAN,
         VirtualNormMLP,

@@ -28,6 +28,7 @@ from ..architectures.stargan import StarGAN, StarGANDiscriminator
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.text import PictureEncoder
+from ..architectures.unit import UNIT, UNITDiscriminator
 from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .evolution_settings import EvolutionSettings
@@ -35,6 +36,7 @@ from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
 from .stackgan_settings import StackGANSettings
 from .stargan_settings import StarGANSettings
+from .unit_settings import UNITSettings
 from .variational_settings import VAEGANSettings, VAESettings
 
 Build: TypeAlias = Callable[[Any, tuple[str, ...]], nn.Module]
@@ -194,6 +196,15 @@ def _stargan_discriminator(settings: StarGANSettings, classes: tuple[str, ...]) 
     return StarGANDiscriminator(settings.resolution, settings.discriminator_width, len(classes))
 
 
+def _unit(settings: UNITSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    return UNIT(settings.resolution, settings.width, settings.blocks, classes)
+
+
+def _unit_discriminator(settings: UNITSettings, classes: tuple[str, ...]) -> nn.Module:
+    code_units = 4 * settings.width if settings.domain_weight else 0
+    return UNITDiscriminator(settings.discriminator_width, len(classes), code_units)
+
+
 _GROWN = GANSettings(
     architecture="progan",
     width=16,
@@ -315,6 +326,12 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 architecture="stargan", width=16, batch_size=8, learning_rate=5e-4, ema_half_life=2_000.0, resident=True
             ),
             {"generator": _stargan, "discriminator": _stargan_discriminator},
+            conditional=True,
+        ),
+        "unit": Family(
+            "UNIT (Liu et al. 2017), translators between domains whose pictures share a latent code",
+            UNITSettings(architecture="unit", width=16, batch_size=8, ema_half_life=2_000.0, resident=True),
+            {"generator": _unit, "discriminator": _unit_discriminator},
             conditional=True,
         ),
         "egan": Family(

@@ -21,21 +21,14 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.utils import save_image
-
-from gandissect.core.pictures import load_pictures
-from gandissect.storage.files import atomic_path
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.stargan import DomainJudgment
 from .engine import TrainingTask
 from .losses import gradient_penalty, mean_generator, wasserstein_discriminator
-from .pictures import to_images
 from .stargan_settings import StarGANSettings
+from .translation_grid import draw_translations, load_shown
 from .turns import Figures, Moment, Turn
-
-NUM_SHOWN = 8
-"""Number of pictures in the grid of samples."""
 
 
 class StarGANTask(TrainingTask[StarGANSettings]):
@@ -102,16 +95,9 @@ class StarGANTask(TrainingTask[StarGANSettings]):
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
         """Write a picture with a row for each of a few pictures: itself, and its translation to each domain."""
-        source = self.held_out or self.source
-        images = to_images(load_pictures(source, NUM_SHOWN).to(self.device))
-        columns = [images]
-        with torch.inference_mode():
-            for index in range(len(generator.classes)):
-                classes = torch.full((len(images),), index, dtype=torch.int64, device=self.device)
-                columns.append(generator(generator.join_row(images.flatten(1), classes)))
-        grid = torch.stack(columns, dim=1).flatten(0, 1)
-        with atomic_path(path, overwrite=True) as temporary:
-            save_image(grid, temporary, nrow=len(columns), normalize=True, value_range=(-1, 1), format="png")
+        images, domains = load_shown(self.held_out or self.source, self.device)
+        columns = [torch.full_like(domains, index) for index in range(len(generator.classes))]
+        draw_translations(generator, images, columns, path)
 
     def _load(self, number: int) -> tuple[Float[Tensor, "batch 3 H W"], Int64[Tensor, " batch"]]:
         """Return the real pictures of a turn with their domains."""

@@ -25,6 +25,8 @@ from .stackgan import StackGANTask
 from .stackgan_settings import StackGANSettings
 from .stargan import StarGANTask
 from .stargan_settings import StarGANSettings
+from .unit import UNITTask
+from .unit_settings import UNITSettings
 from .vae import VAETask
 from .vaegan import VAEGANTask
 from .variational_settings import VAEGANSettings, VAESettings
@@ -36,6 +38,7 @@ TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
     EvolutionSettings: EvolutionTask,
     StackGANSettings: StackGANTask,
     StarGANSettings: StarGANTask,
+    UNITSettings: UNITTask,
 }
 """The training task of each class of settings."""
 
