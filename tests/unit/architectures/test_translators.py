@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from naive_layers import conv, instance_norm, reflect, up
 from tiny_generators import draw_pictures
 from torch import Tensor, nn
 
@@ -58,30 +59,6 @@ def _seeded(make: Callable[[], Any], factor: float = 10.0) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def _conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, stride: int, pad: int) -> np.ndarray:
-    """Return a convolution with zero padding, position by position."""
-    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
-    side = weight.shape[2]
-    rows, columns = ((length - side) // stride + 1 for length in x.shape[2:])
-    out = np.zeros((len(x), len(weight), rows, columns))
-    for i in range(rows):
-        for j in range(columns):
-            window = x[:, :, stride * i : stride * i + side, stride * j : stride * j + side]
-            out[:, :, i, j] = np.tensordot(window, weight, ([1, 2, 3], [1, 2, 3]))
-    return out if bias is None else out + bias[:, None, None]
-
-
-def _up(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, crop: int, more: int) -> np.ndarray:
-    """Return a transposed convolution of stride 2: each position adds its kernel to the output, which is cropped."""
-    side, (height, width) = weight.shape[2], x.shape[2:]
-    out = np.zeros((len(x), weight.shape[1], 2 * (height - 1) + side + more, 2 * (width - 1) + side + more))
-    for i in range(height):
-        for j in range(width):
-            out[:, :, 2 * i : 2 * i + side, 2 * j : 2 * j + side] += np.tensordot(x[:, :, i, j], weight, (1, 0))
-    out = out[:, :, crop : out.shape[2] - crop, crop : out.shape[3] - crop]
-    return out if bias is None else out + bias[:, None, None]
-
-
 class _Tensors:
     """Tensors of a network as float64 arrays, and the operations that use them."""
 
@@ -96,9 +73,8 @@ class _Tensors:
 
     def norm(self, x: np.ndarray, name: str) -> np.ndarray:
         if f"{name}.running_mean" not in self.arrays:  # instance norm: mean and variance of each map of each image
-            mean, variance = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
             scale, offset = self.arrays.get(f"{name}.weight", np.ones(1)), self.arrays.get(f"{name}.bias", np.zeros(1))
-            return (x - mean) / np.sqrt(variance + 1e-5) * scale[:, None, None] + offset[:, None, None]
+            return instance_norm(x) * scale[:, None, None] + offset[:, None, None]
         mean, variance, scale, offset = (
             self[f"{name}.{part}"][:, None, None] for part in ("running_mean", "running_var", "weight", "bias")
         )
@@ -117,40 +93,36 @@ def _naive_unet(network: Translator, x: np.ndarray, depth: int, off: tuple[str, 
 
     for number in range(1, depth + 1):
         name = f"encoder{number}"
-        x = _conv(x, t[f"{name}.0.weight"], t.bias(f"{name}.0"), 2, 1)
+        x = conv(x, t[f"{name}.0.weight"], t.bias(f"{name}.0"), 2, 1)
         x = t.norm(x, f"{name}.1") if 1 < number < depth else x
         x = emit(name, np.maximum(x, 0) if number == depth else np.where(x > 0, x, 0.2 * x))
         outputs.append(x)
     for number in range(1, depth):
         name = f"decoder{number}"
-        x = _up(x, t[f"{name}.0.weight"], None, 1, 0)
+        x = up(x, t[f"{name}.0.weight"], None, 1, 0)
         x = emit(name, np.maximum(t.norm(x, f"{name}.1"), 0))
         x = np.concatenate([np.maximum(outputs[depth - 1 - number], 0), x], 1)
-    return np.tanh(_up(x, t["output.0.weight"], t.bias("output.0"), 1, 0))
-
-
-def _reflect(x: np.ndarray, pad: int) -> np.ndarray:
-    return np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), mode="reflect")
+    return np.tanh(up(x, t["output.0.weight"], t.bias("output.0"), 1, 0))
 
 
 def _naive_resnet(network: Translator, x: np.ndarray, blocks: int, nearest: bool) -> np.ndarray:
     """Return CycleGAN's images."""
     t = _Tensors(network)
-    x = np.maximum(t.norm(_conv(_reflect(x, 3), t["encoder1.1.weight"], None, 1, 0), "encoder1.2"), 0)
+    x = np.maximum(t.norm(conv(reflect(x, 3), t["encoder1.1.weight"], None, 1, 0), "encoder1.2"), 0)
     for number in (2, 3):
-        x = np.maximum(t.norm(_conv(x, t[f"encoder{number}.0.weight"], None, 2, 1), f"encoder{number}.1"), 0)
+        x = np.maximum(t.norm(conv(x, t[f"encoder{number}.0.weight"], None, 2, 1), f"encoder{number}.1"), 0)
     for number in range(1, blocks + 1):
         name = f"block{number}.change"
-        y = np.maximum(t.norm(_conv(_reflect(x, 1), t[f"{name}.1.weight"], None, 1, 0), f"{name}.2"), 0)
-        x = x + t.norm(_conv(_reflect(y, 1), t[f"{name}.5.weight"], None, 1, 0), f"{name}.6")
+        y = np.maximum(t.norm(conv(reflect(x, 1), t[f"{name}.1.weight"], None, 1, 0), f"{name}.2"), 0)
+        x = x + t.norm(conv(reflect(y, 1), t[f"{name}.5.weight"], None, 1, 0), f"{name}.6")
     for number in (1, 2):
         name = f"decoder{number}"
         if nearest:
-            x = _conv(x.repeat(2, 2).repeat(2, 3), t[f"{name}.0.1.weight"], None, 1, 1)
+            x = conv(x.repeat(2, 2).repeat(2, 3), t[f"{name}.0.1.weight"], None, 1, 1)
         else:  # padding 1 and output padding 1: one row less is cropped at the end
-            x = _up(x, t[f"{name}.0.weight"], None, 0, 0)[:, :, 1:, 1:]
+            x = up(x, t[f"{name}.0.weight"], None, 0, 0)[:, :, 1:, 1:]
         x = np.maximum(t.norm(x, f"{name}.1"), 0)
-    return np.tanh(_conv(_reflect(x, 3), t["output.1.weight"], t.bias("output.1"), 1, 0))
+    return np.tanh(conv(reflect(x, 3), t["output.1.weight"], t.bias("output.1"), 1, 0))
 
 
 def _unet(**changes: Any) -> UNetTranslator:
