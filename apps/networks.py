@@ -13,6 +13,7 @@ import segmenters
 from gandissect import Segmenter
 from gandissect.core.protocols import limit_rows
 from generators import CaptionedGenerator, ConditionalGenerator, LayeredGenerator, Translator
+from generators import ClassTranslator, ConditionalGenerator, LayeredGenerator, Translator
 from segmenters.datasets import open_inputs
 
 logger = logging.getLogger(__name__)
@@ -68,15 +69,18 @@ def describe_with(generator: LayeredGenerator, captions: Sequence[str]) -> Layer
 
 
 def load_translator(name: str, device: str) -> Translator:
+
+
+def load_translator(name: str, device: str, classes: Sequence[str] = ()) -> Translator:
     """Load a translator; arguments and errors as for `load_generator`.
 
     Raises:
-        ValueError: If the generator takes latent vectors.
+        ValueError: If the generator takes latent vectors, or if classes are named and it has none.
     """
     generator = generators.load(name, device)
     if not isinstance(generator, Translator):
         raise ValueError(f"{generator.name} makes images from latent vectors; use gandissect sample")
-    return generator
+    return _choose_classes(generator, classes)
 
 
 def limit_samples(generator: LayeredGenerator, num_samples: int) -> int:
@@ -89,8 +93,7 @@ def limit_samples(generator: LayeredGenerator, num_samples: int) -> int:
 
 def _put_on(translator: Translator, classes: Sequence[str], inputs: Sequence[str] | None) -> LayeredGenerator:
     """Return a translator on the pictures of a command."""
-    if classes:
-        raise ValueError(f"{translator.name} has no classes to draw from; omit --classes")
+    translator = _choose_classes(translator, classes)
     if inputs is None:
         raise ValueError(
             f"{translator.name} translates pictures, which this command does not take; use translate, or sample, "
@@ -100,6 +103,15 @@ def _put_on(translator: Translator, classes: Sequence[str], inputs: Sequence[str
         raise ValueError(f"{translator.name} translates pictures; name them with --inputs")
     size = translator.image_size[0]
     return translator.on(open_inputs(inputs, size, label_maps=bool(translator.input_concepts)))
+
+
+def _choose_classes(translator: Translator, classes: Sequence[str]) -> Translator:
+    """Return a translator that translates to some classes only; unchanged if none are named."""
+    if not classes:
+        return translator
+    if not isinstance(translator, ClassTranslator):
+        raise ValueError(f"{translator.name} has no classes to draw from; omit --classes")
+    return translator.of_classes(*classes)
 
 
 def load_segmenter(name: str, device: str) -> Segmenter:

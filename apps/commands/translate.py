@@ -32,6 +32,8 @@ class Options:
         inputs: Pictures to translate, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or edges: or labels:
             and one of these; FOLDER is a folder of pictures.
         out: Folder for the translations: pictures of one folder keep their names, others are numbered.
+        classes: Classes to translate to, such as the domains of a StarGAN or the directions of a UNIT; with several,
+            or by default all, each picture draws one.
         num_samples: Number of pictures, from the first; by default all.
         overwrite: Replace the translations of an earlier run in the folder.
         device: Device to compute on: auto, cpu, cuda or mps.
@@ -41,6 +43,7 @@ class Options:
     generator: Model
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURES [PICTURES ...]")]
     out: Path
+    classes: tuple[str, ...] = ()
     num_samples: int | None = None
     overwrite: bool = False
     device: str = "auto"
@@ -52,7 +55,7 @@ class Options:
             raise ValueError(f"--num-samples must be at least 1; got {self.num_samples}")
         check_specs(self.inputs)
         self._check_out()
-        translator = load_translator(self.generator, self.device)
+        translator = load_translator(self.generator, self.device, self.classes)
         pictures = open_inputs(self.inputs, translator.image_size[0], label_maps=bool(translator.input_concepts))
         generator = translator.on(pictures)
         count = len(pictures) if self.num_samples is None else min(self.num_samples, len(pictures))

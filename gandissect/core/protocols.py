@@ -117,7 +117,7 @@ class Translator(Protocol):
 
 @runtime_checkable
 class Translation(Generator, Protocol):
-    """A translator on pictures: a row is noise, if the translator takes any, then a picture, then a class, if it has any.
+    """A translator on pictures: a row is noise, if the translator takes any, a picture, and a class, if it has any.
 
     Row ``i`` of ``sample_z`` stands for picture ``i``, whatever the seed, which draws the noise only.
     """

@@ -24,7 +24,7 @@ NUM_SHOWN = 8
 def load_shown(
     source: PictureSource, device: torch.device
 ) -> tuple[Float[Tensor, "batch 3 H W"], Int64[Tensor, " batch"]]:
-    """Return a few evenly spaced pictures of a source that has domains, with the indices of these."""
+    """Return a few evenly spaced pictures of a source that has domains, with the index of each domain."""
     classed = as_classed(source)
     assert classed is not None  # a task of several domains has checked it
     domains = classed.class_indices[list(pick_evenly(source, NUM_SHOWN))]

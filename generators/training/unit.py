@@ -31,6 +31,7 @@ from torch.nn import functional
 from ..architectures.base import LayeredGenerator
 from ..architectures.unit import UNIT, UNITDiscriminator
 from .engine import TrainingTask
+from .growth import Growth
 from .losses import least_squares_discriminator, least_squares_generator
 from .translation_grid import draw_translations, load_shown
 from .turns import Figures, Moment, Turn
@@ -43,7 +44,7 @@ class UNITTask(TrainingTask[UNITSettings]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if self.processes.count > 1:
-            raise ValueError("unit is trained in one process; got several")
+            raise ValueError("unit must be trained in one process; got several")
 
     @property
     def translator(self) -> UNIT:
@@ -127,6 +128,10 @@ class UNITTask(TrainingTask[UNITSettings]):
         images, sources = load_shown(self.held_out or self.source, self.device)
         count = len(self.translator.domains)
         draw_translations(generator, images, [sources * count + target for target in range(count)], path)
+
+    def _make_average(self, growth: Growth) -> LayeredGenerator:
+        """Return the averaged generator, which by default translates from the first domain to the second."""
+        return cast(UNIT, super()._make_average(growth)).of_classes(1)
 
     def _load(self, moment: Moment) -> tuple[Tensor, Int64[Tensor, " batch"], Int64[Tensor, " batch"]]:
         """Return the real pictures of a turn, their domains, and other domains, drawn for them."""

@@ -13,7 +13,7 @@ from torchvision.io import ImageReadMode, read_image, write_png
 import generators
 from gandissect import Dissection, compare_labels
 from gandissect.core import NetworkId
-from generators import DCGAN, ResNetTranslator, Translator, UNetTranslator
+from generators import DCGAN, ResNetTranslator, StarGAN, Translator, UNetTranslator
 from segmenters.datasets import Photos, open_source
 
 COUNT = 9
@@ -26,6 +26,7 @@ def model(tmp_path: Path) -> Path:
         networks = {
             "cycle": ResNetTranslator(size=16, width=4, blocks=1),
             "labels": UNetTranslator(size=16, width=4, input_concepts=_scene_concepts()),
+            "domains": StarGAN(size=16, width=4, blocks=1, classes=["noon", "dusk"]),
             "plain": DCGAN(size=16, width=4, z_dim=6),
         }
     for name, network in networks.items():
@@ -67,6 +68,27 @@ def test_translations_have_the_names_of_the_pictures(gandissect, model: Path, pi
     status, _, error = gandissect("translate", model, pictures, "--out", out)
     assert status == 2 and "holds earlier results" in error
     assert gandissect("translate", model, pictures, "--out", out, "--overwrite")[0] == 0
+
+
+def test_a_translator_of_several_domains_takes_classes(gandissect, model: Path, tmp_path: Path) -> None:
+    domains = model.with_name("domains.safetensors")
+    G = generators.load(domains, device="cpu").on(open_source("scenes:3", 16, held_out=True))
+    for name in ("noon", "dusk"):
+        status, printed, error = gandissect(
+            "translate", domains, "scenes:3", "--classes", name, "--out", tmp_path / name, "--json"
+        )
+        assert status == 0, error
+        assert json.loads(printed)["generator"] == f"{domains} of {name} on {G.pictures.name}"
+        for number, image in enumerate((G(G.sample_z(3, classes=name)).clamp(-1, 1) + 1) * 127.5):
+            pixels = read_image(str(tmp_path / name / f"0000{number}.png"), ImageReadMode.RGB)
+            assert float((pixels - image).abs().max()) <= 1
+    out = ["--out", tmp_path / "x"]
+    status, _, error = gandissect("translate", domains, "scenes:3", "--classes", "duks", *out)
+    assert status == 2 and "did you mean 'dusk'" in error
+    status, _, error = gandissect("translate", model, "scenes:3", "--classes", "dusk", *out)
+    assert status == 2 and "has no classes to draw from; omit --classes" in error
+    status, _, error = gandissect("sample", domains, "--inputs", "scenes:3", "--classes", "dusk", "--out", "x.png")
+    assert status == 0, error
 
 
 def test_scenes_edges_and_label_maps_are_numbered(gandissect, model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -63,7 +65,7 @@ def test_every_direction_follows_the_paper() -> None:
         coded = network.encode(pictures, torch.tensor([source, source]))
         assert torch.equal(network.decode(coded, torch.tensor([target, target])), images)
         seen.append(images)
-    assert all((one - other).abs().max() > 0.01 for one, other in zip(seen, seen[1:], strict=False))
+    assert all((one - other).abs().max() > 0.01 for one, other in pairwise(seen))
 
 
 def test_the_last_block_of_the_encoders_and_the_first_of_the_decoders_are_one() -> None:
