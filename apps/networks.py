@@ -12,8 +12,7 @@ import generators
 import segmenters
 from gandissect import Segmenter
 from gandissect.core.protocols import limit_rows
-from generators import CaptionedGenerator, ConditionalGenerator, LayeredGenerator, Translator
-from generators import ClassTranslator, ConditionalGenerator, LayeredGenerator, Translator
+from generators import CaptionedGenerator, ClassTranslator, ConditionalGenerator, LayeredGenerator, Translator
 from segmenters.datasets import open_inputs
 
 logger = logging.getLogger(__name__)
@@ -66,9 +65,6 @@ def describe_with(generator: LayeredGenerator, captions: Sequence[str]) -> Layer
     if not isinstance(generator, CaptionedGenerator):
         raise ValueError(f"{generator.name} takes no captions; omit --caption, or use a stackgan")
     return generator.of_captions(*captions)
-
-
-def load_translator(name: str, device: str) -> Translator:
 
 
 def load_translator(name: str, device: str, classes: Sequence[str] = ()) -> Translator:

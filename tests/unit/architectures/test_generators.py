@@ -59,7 +59,8 @@ def _live(generator: LayeredGenerator) -> LayeredGenerator:
 def _exported(family: str) -> LayeredGenerator:
     """Return the generator that a training of a family saves."""
     generator = build_networks(tiny(family), Noise.classes)["generator"].export(16)
-    return _stronger(generator) if family == "stackgan" else generator
+    if family == "stackgan":
+        return _stronger(generator)
     return generator.on(draw_pictures()) if isinstance(generator, Translator) else generator
 
 
