@@ -87,7 +87,9 @@ def test_a_translator_of_several_domains_takes_classes(gandissect, model: Path, 
     assert status == 2 and "did you mean 'dusk'" in error
     status, _, error = gandissect("translate", model, "scenes:3", "--classes", "dusk", *out)
     assert status == 2 and "has no classes to draw from; omit --classes" in error
-    status, _, error = gandissect("sample", domains, "--inputs", "scenes:3", "--classes", "dusk", "--out", "x.png")
+    status, _, error = gandissect(
+        "sample", domains, "--inputs", "scenes:3", "--classes", "dusk", "--out", tmp_path / "x.png"
+    )
     assert status == 0, error
 
 
