@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import tyro
 
 from gandissect import Yardstick
+from gandissect.core.protocols import PictureSource
 from gandissect.storage import check_run, lock_folder
 from generators import LayeredGenerator
 from generators.training import FAMILIES, RECIPES, TrainingSettings, train_generator
 from generators.training.processes import is_first
-from segmenters.datasets import MIXTURES, check_output, open_training_data
+from segmenters.datasets import MIXTURES, check_output, open_pairs, open_training_data
 
 from ..networks import load_segmenter
 from ..real_pictures import require_held_out
@@ -89,6 +90,8 @@ class Options:
             or grid25, for gan and egan. For points, --resolution 1, --width 128, --max-width 128, --z-dim 2 and no
             augmentation are the default.
         out: Folder for the run: checkpoint, metrics, grids of samples, generator.safetensors.
+        inputs: Inputs of a pix2pix, as for data; input i belongs to picture i of the data, such as --data scenes:20000
+            --inputs labels:scenes:20000. Photographs of a pair have files of the same name.
         settings: Architecture of the generator, with its training settings.
         hold_out: Share of each FOLDER without @SPLIT that is held out from training, for evaluation.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -104,6 +107,7 @@ class Options:
     data: tuple[str, ...]
     out: Path
     settings: Annotated[Settings, tyro.conf.OmitArgPrefixes]
+    inputs: tuple[str, ...] = ()
     hold_out: float = 0.05
     skip_broken: bool = False
     segmenter: tyro.conf.DisallowNone[str | None] = None
@@ -116,17 +120,24 @@ class Options:
     def run(self) -> None:
         """Train the generator, and print its path."""
         check_run(self.out, self.resume)
-        check_output(self.out, self.data)
+        check_output(self.out, (*self.data, *self.inputs))
         with lock_folder(self.out) if is_first() else nullcontext():
             path = self._train()
         if is_first():
             print(json.dumps({"generator": str(path), "images": self.settings.images}) if self.json else path)
 
+    def _open(self) -> tuple[PictureSource, PictureSource | None]:
+        """Open the training data and the held-out data."""
+        size, options = self.settings.resolution, {"skip_broken": self.skip_broken}
+        if not self.inputs:
+            return open_training_data(self.data, size, self.hold_out, **options)
+        if not FAMILIES[self.settings.architecture].paired:
+            raise ValueError(f"{self.settings.architecture} takes no inputs; omit --inputs, or train a pix2pix")
+        return open_pairs(self.inputs, self.data, size, self.hold_out, **options)
+
     def _train(self) -> Path:
         """Train the generator, and return its path."""
-        source, held_out = open_training_data(
-            self.data, self.settings.resolution, self.hold_out, skip_broken=self.skip_broken
-        )
+        source, held_out = self._open()
         evaluate = None
         if self.segmenter is not None:
             yardstick = Yardstick.of(load_segmenter(self.segmenter, self.device), source, require_held_out(held_out))

@@ -247,9 +247,26 @@ def as_captioned_source(source: PictureSource) -> CaptionedSource | None:
     return cast(CaptionedSource, source) if getattr(source, "vocabulary", ()) else None
 
 
+class PairedSource(PictureSource, Protocol):
+    """Real pictures, the targets, each with an input that belongs to it."""
+
+    @property
+    def inputs(self) -> PictureSource:
+        """Source of the inputs; input i belongs to picture i."""
+
+    @property
+    def label_maps(self) -> bool:
+        """Whether the inputs are the label maps of their source rather than its pictures."""
+
+
 def as_classed(source: PictureSource) -> ClassedSource | None:
     """Return a source whose pictures have classes, or None if they have none."""
     return cast(ClassedSource, source) if getattr(source, "classes", ()) else None
+
+
+def as_paired(source: PictureSource) -> PairedSource | None:
+    """Return a source whose pictures have inputs that belong to them, or None if they have none."""
+    return cast(PairedSource, source) if getattr(source, "inputs", None) is not None else None
 
 
 def as_conditional(generator: Generator) -> ConditionalGenerator | None:

@@ -35,7 +35,7 @@ from .calibration import calibrate_batch_norm
 from .draws import Draws
 from .families import build_networks
 from .growth import Growth, growth_at
-from .needs import check_captions, check_classes, names_of
+from .needs import check_pictures, names_of
 from .networks import TrainedGenerator, sizes_of
 from .pictures import RealPictures
 from .points import draw_points
@@ -86,11 +86,10 @@ class TrainingTask(ABC, Generic[S]):
         self.rows = self.processes.rows(settings.batch_size, MinibatchStd.GROUP)
         self.pictures = RealPictures(settings, source, self.rows, self.device)
         self.images_per_step = settings.images_per_step
-        check_classes(settings.architecture, self.pictures.classes)
-        check_captions(settings.architecture, source)
+        check_pictures(settings.architecture, source, self.pictures.classes)
         with plain_defaults(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(settings.seed, "weights"))
-            networks = build_networks(settings, names_of(source))
+            networks = build_networks(settings, names_of(settings.architecture, source))
         self.sizes = sizes_of(settings)
         self.networks = {name: self._place(network) for name, network in networks.items()}
         self.average = deepcopy(self.network).eval().requires_grad_(False)
@@ -178,7 +177,7 @@ class TrainingTask(ABC, Generic[S]):
         self.draw_samples(generator, folder / f"samples-{images_seen:08d}.png")
         figures = self.measure(generator, growth)
         if self.evaluate is not None and growth == Growth(self.settings.resolution, 1.0):
-            figures |= self.evaluate(generator)
+            figures |= self.evaluate(self.place(generator))
         if (distance := figures.get("distance", math.inf)) < self.best:
             self.best = distance
             self.write(generator, folder / BEST, facts | {"distance": distance})
@@ -191,6 +190,10 @@ class TrainingTask(ABC, Generic[S]):
     def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return the family's own figures of a snapshot of the averaged generator; here none."""
         return {}
+
+    def place(self, generator: LayeredGenerator) -> LayeredGenerator:
+        """Return the averaged generator as it is evaluated: a translator on held-out pictures."""
+        return generator
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
         """Write a picture of the generator's samples, with one row per class where there are classes."""

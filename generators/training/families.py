@@ -20,6 +20,7 @@ from ..architectures.decoder import Decoder
 from ..architectures.encoder import Encoder
 from ..architectures.minibatch import MinibatchDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
+from ..architectures.patchgan import PatchDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.sagan import ATTENTIVE, SAGAN, SAGANDiscriminator
 from ..architectures.spectral_norm import normalize_spectrally
@@ -28,6 +29,8 @@ from ..architectures.stargan import StarGAN, StarGANDiscriminator
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.text import PictureEncoder
+from ..architectures.translator_resnet import ResNetTranslator
+from ..architectures.translator_unet import UNetTranslator
 from ..architectures.unit import UNIT, UNITDiscriminator
 from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
@@ -36,6 +39,7 @@ from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
 from .stackgan_settings import StackGANSettings
 from .stargan_settings import StarGANSettings
+from .translation_settings import CycleGANSettings, Pix2PixSettings
 from .unit_settings import UNITSettings
 from .variational_settings import VAEGANSettings, VAESettings
 
@@ -53,6 +57,7 @@ class Family:
         networks: How each network is made, by name, in the order in which their weights are drawn; ``generator`` first.
         conditional: Whether the generator is given classes; the pictures must then have some.
         captioned: Whether the generator is given captions; the pictures must then have some.
+        paired: Whether the generator is given inputs; the pictures must then have some.
     """
 
     title: str
@@ -60,6 +65,7 @@ class Family:
     networks: Mapping[str, Build]
     conditional: bool = False
     captioned: bool = False
+    paired: bool = False
 
 
 def _mlp(settings: GANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
@@ -203,6 +209,24 @@ def _unit(settings: UNITSettings, classes: tuple[str, ...]) -> LayeredGenerator:
 def _unit_discriminator(settings: UNITSettings, classes: tuple[str, ...]) -> nn.Module:
     code_units = 4 * settings.width if settings.domain_weight else 0
     return UNITDiscriminator(settings.discriminator_width, len(classes), code_units)
+
+
+def _pix2pix(settings: Pix2PixSettings, concepts: tuple[str, ...]) -> LayeredGenerator:
+    sizes = (settings.resolution, settings.width)
+    return UNetTranslator(*sizes, norm="affine-instance", dropout=False, input_concepts=concepts)
+
+
+def _pix2pix_discriminator(settings: Pix2PixSettings, concepts: tuple[str, ...]) -> nn.Module:
+    channels = 3 + (len(concepts) or 3)
+    return PatchDiscriminator(channels, settings.discriminator_width, settings.halvings)
+
+
+def _cyclegan(settings: CycleGANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    return ResNetTranslator(settings.resolution, settings.width, settings.blocks, upsampling="nearest")
+
+
+def _cyclegan_discriminator(settings: CycleGANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return PatchDiscriminator(3, settings.discriminator_width, settings.halvings)
 
 
 _GROWN = GANSettings(
@@ -356,6 +380,25 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 "discriminator_second": _discriminator_second,
             },
             captioned=True,
+        ),
+        "pix2pix": Family(
+            "pix2pix (Isola et al. 2017), a translator that learns from pairs of inputs and pictures",
+            Pix2PixSettings(architecture="pix2pix", width=24, batch_size=8, ema_half_life=2_000.0, resident=True),
+            {"generator": _pix2pix, "discriminator": _pix2pix_discriminator},
+            paired=True,
+        ),
+        "cyclegan": Family(
+            "CycleGAN (Zhu et al. 2017), two translators between two domains that learn without pairs",
+            CycleGANSettings(
+                architecture="cyclegan", width=16, batch_size=4, images=100_000, ema_half_life=2_000.0, resident=True
+            ),
+            {
+                "generator": _cyclegan,
+                "back": _cyclegan,
+                "discriminator": _cyclegan_discriminator,
+                "discriminator_back": _cyclegan_discriminator,
+            },
+            conditional=True,
         ),
         "progan": Family(
             "ProGAN (Karras et al. 2018), which grows from small images",

@@ -16,15 +16,18 @@ from gandissect.core.ranges import POSITIVE, check_number
 from gandissect.storage.runs import train
 
 from ..hub import LAST
+from .cyclegan import CycleGANTask
 from .engine import Evaluate, TrainingTask, decay_at
 from .evolution import EvolutionTask
 from .evolution_settings import EvolutionSettings
 from .gan import GANTask
+from .pix2pix import Pix2PixTask
 from .settings import USED_BY, GANSettings, TrainingSettings
 from .stackgan import StackGANTask
 from .stackgan_settings import StackGANSettings
 from .stargan import StarGANTask
 from .stargan_settings import StarGANSettings
+from .translation_settings import CycleGANSettings, Pix2PixSettings
 from .unit import UNITTask
 from .unit_settings import UNITSettings
 from .vae import VAETask
@@ -39,6 +42,8 @@ TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
     StackGANSettings: StackGANTask,
     StarGANSettings: StarGANTask,
     UNITSettings: UNITTask,
+    Pix2PixSettings: Pix2PixTask,
+    CycleGANSettings: CycleGANTask,
 }
 """The training task of each class of settings."""
 

@@ -1,6 +1,6 @@
 """Open sources of pictures from short specifications.
 
-``scenes`` and ``scenes:COUNT`` are rendered scenes, all of one mood, season or place with ``@NAME`` after it, or of
+``scenes``, ``scenes:COUNT`` and ``scenes:FIRST-LAST`` (without LAST) are rendered scenes, all of one mood, season or place with ``@NAME`` after it, or of
 several with ``@NAME@NAME``; ``ring8`` and ``grid25`` are points in the plane. Anything else is a folder of photographs,
 with ``@SPLIT`` for the pictures listed in one of its split files and ``@PATTERN`` for those whose names match, or a
 folder of idx files such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
@@ -20,7 +20,7 @@ from gandissect.core.protocols import PictureSource
 
 from .broken import open_each
 from .captioned import Captioned
-from .combining import UnlabeledSource, concat
+from .combining import Subset, UnlabeledSource, concat
 from .domains import Domain, Edges, LabelMaps
 from .folders import check_outside
 from .idx import IdxPictures, list_splits
@@ -31,7 +31,7 @@ from .scenes import Scenes
 from .source import ImageSource
 from .specs import FolderSpec, Spec, names_scenes, parse_spec, parse_specs, read_scenes, split_folder
 
-Pictures = Scenes | Photos | IdxPictures
+Pictures = Scenes | Subset | Photos | IdxPictures
 """Source of pictures, with or without labels."""
 
 NUM_SCENES, NUM_HELD_OUT_SCENES, NUM_HELD_OUT_POINTS = 50_000, 1_000, 10_000
@@ -59,9 +59,9 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
     if parse_spec(spec) != Spec(spec):
         raise ValueError(f"domains, edges and label maps must be left out; name labeled pictures; got {spec!r}")
     if names_scenes(spec):
-        count, setting = read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
-        seed = HELD_OUT_SCENES_SEED if held_out else SCENES_SEED
-        return Scenes(size, count, seed, **setting.given)
+        indices, setting = read_scenes(spec, NUM_HELD_OUT_SCENES if held_out else NUM_SCENES)
+        scenes = Scenes(size, indices.stop, HELD_OUT_SCENES_SEED if held_out else SCENES_SEED, **setting.given)
+        return Subset(scenes, indices, f"{indices.start} to {indices.stop - 1}") if indices.start else scenes
     parts = split_folder(spec)
     if list_splits(parts.folder):
         _refuse_pattern(parts)
@@ -226,10 +226,12 @@ def _open_captioned(parsed: Sequence[Spec], size: int) -> tuple[Captioned, Capti
     if len(parsed) > 1 or spec.domain is not None or not names_scenes(spec.pictures):
         names = " ".join(parts.pictures for parts in parsed)
         raise ValueError(f"pictures with captions must be scenes only, such as captions:scenes:20000; got {names}")
-    count, setting = read_scenes(spec.pictures, NUM_SCENES)
+    indices, setting = read_scenes(spec.pictures, NUM_SCENES)
+    if indices.start:
+        raise ValueError(f"scenes with captions must begin at index 0 (captions:scenes:COUNT); got {spec.pictures}")
     train, held_out = (
         Captioned(Scenes(size, number, seed, **setting.given))
-        for number, seed in ((count, SCENES_SEED), (NUM_HELD_OUT_SCENES, HELD_OUT_SCENES_SEED))
+        for number, seed in ((indices.stop, SCENES_SEED), (NUM_HELD_OUT_SCENES, HELD_OUT_SCENES_SEED))
     )
     return train, held_out
 
@@ -323,8 +325,9 @@ def _check_names(given: Pictures, wanted: Pictures) -> None:
 
 def _part(spec: str, source: Pictures, hold_out: float) -> tuple[ImageSource, ImageSource | None]:
     """Return the training pictures and the held-out pictures of a specification."""
-    if isinstance(source, Scenes):
-        return source, open_source(source.name, source.size, held_out=True)
+    if names_scenes(spec):
+        return source, open_source("@".join(["scenes", *spec.split("@")[1:]]), source.size, held_out=True)
+    assert not isinstance(source, Scenes | Subset)
     if split_folder(spec).split is None:
         return source.hold_out(hold_out)
     return source, None

@@ -119,8 +119,8 @@ def split_folder(spec: str) -> FolderSpec:
     return replace(parts, pattern=name)
 
 
-def read_scenes(spec: str, default: int) -> tuple[int, Setting]:
-    """Return the number of scenes of a specification, and its mood, season, place and hour, as far as it states them.
+def read_scenes(spec: str, default: int) -> tuple[range, Setting]:
+    """Return the indices of a specification's scenes, and its mood, season, place and hour, as far as it states them.
 
     Args:
         spec: Specification of scenes.
@@ -128,19 +128,23 @@ def read_scenes(spec: str, default: int) -> tuple[int, Setting]:
 
     Raises:
         KeyError: If a mood, season or place is unknown.
-        ValueError: If the number is not at least 1, or two names are of one kind, or the hour is out of range.
+        ValueError: If there is no scene, or two names are of one kind, or the hour is out of range.
     """
     start, *names = spec.split("@")
-    _, colon, count = start.partition(":")
-    if colon and not (count.isdecimal() and int(count) > 0):
+    _, colon, counts = start.partition(":")
+    first, dash, last = counts.rpartition("-")
+    if colon and not (last.isdecimal() and int(last) > 0):
         raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
+    if dash and not (first.isdecimal() and int(first) < int(last)):
+        raise ValueError(f"FIRST must be below LAST in scenes:FIRST-LAST; got {spec!r}")
     given: dict[str, Any] = {}
     for name in names:
         kind, value = _read_name(name)
         if kind in given:
             raise ValueError(f"scenes must have one {kind}; got {given[kind]} and {value}: {spec!r}")
         given[kind] = value
-    return int(count) if colon else default, Setting(**given)
+    scenes = range(int(first) if dash else 0, int(last) if colon else default)
+    return scenes, Setting(**given)
 
 
 def _read_name(name: str) -> tuple[str, str | float]:
