@@ -9,8 +9,8 @@ the second and E of the first domain:
 
 with ``c = cycle_weight`` and ``i = identity_weight``. A pool replaces some of the translations y' by earlier ones.
 
-Source: Zhu et al. 2017, arXiv 1703.10593, Eq. 1 to 3, Sec. 4 and Sec. 5.2 (identity); the factor 1/2 of the least-squares
-loss is that of Mao et al. 2017.
+Source: Zhu et al. 2017, arXiv 1703.10593, Eq. 1 to 3, Sec. 4 and Sec. 5.2 (identity); the factor 1/2 of the generators'
+least-squares loss is that of Mao et al. 2017.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from gandissect.core.sampling import derive_seed
 from gandissect.storage.runs import update_ema
 
 from ..architectures.base import LayeredGenerator
+from ..architectures.translator import Translator
 from ..hub import save
 from .engine import Stateful, TrainingTask
 from .growth import Growth
@@ -146,7 +147,7 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
 
     def place(self, generator: LayeredGenerator) -> LayeredGenerator:
         """Return the averaged generator on held-out pictures of the first domain."""
-        return cast(Any, generator).on(_pick_domain(self.held_out or self.source, self.domains[0]))
+        return cast(Translator, generator).on(_pick_domain(self.held_out or self.source, self.domains[0]))
 
     def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return the mean absolute error of held-out pictures that are translated and translated back, in [-1, 1]."""

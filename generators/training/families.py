@@ -20,18 +20,13 @@ from ..architectures.decoder import Decoder
 from ..architectures.encoder import Encoder
 from ..architectures.minibatch import MinibatchDiscriminator
 from ..architectures.mlp import MLP, MLPDiscriminator
-from ..architectures.patchgan import PatchDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.sagan import ATTENTIVE, SAGAN, SAGANDiscriminator
 from ..architectures.spectral_norm import normalize_spectrally
 from ..architectures.stackgan import PairDiscriminator, StackGAN
-from ..architectures.stargan import StarGAN, StarGANDiscriminator
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.text import PictureEncoder
-from ..architectures.translator_resnet import ResNetTranslator
-from ..architectures.translator_unet import UNetTranslator
-from ..architectures.unit import UNIT, UNITDiscriminator
 from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .evolution_settings import EvolutionSettings
@@ -40,6 +35,16 @@ from .settings import GANSettings, TrainingSettings
 from .stackgan_settings import StackGANSettings
 from .stargan_settings import StarGANSettings
 from .translation_settings import CycleGANSettings, Pix2PixSettings
+from .translators import (
+    make_cyclegan,
+    make_cyclegan_discriminator,
+    make_pix2pix,
+    make_pix2pix_discriminator,
+    make_stargan,
+    make_stargan_discriminator,
+    make_unit,
+    make_unit_discriminator,
+)
 from .unit_settings import UNITSettings
 from .variational_settings import VAEGANSettings, VAESettings
 
@@ -194,41 +199,6 @@ def _discriminator_second(settings: StackGANSettings, _vocabulary: tuple[str, ..
     return PairDiscriminator(settings.resolution, settings.width, settings.caption_dim, settings.text_dim)
 
 
-def _stargan(settings: StarGANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
-    return StarGAN(settings.resolution, settings.width, settings.blocks, classes)
-
-
-def _stargan_discriminator(settings: StarGANSettings, classes: tuple[str, ...]) -> nn.Module:
-    return StarGANDiscriminator(settings.resolution, settings.discriminator_width, len(classes))
-
-
-def _unit(settings: UNITSettings, classes: tuple[str, ...]) -> LayeredGenerator:
-    return UNIT(settings.resolution, settings.width, settings.blocks, classes)
-
-
-def _unit_discriminator(settings: UNITSettings, classes: tuple[str, ...]) -> nn.Module:
-    code_units = 4 * settings.width if settings.domain_weight else 0
-    return UNITDiscriminator(settings.discriminator_width, len(classes), code_units)
-
-
-def _pix2pix(settings: Pix2PixSettings, concepts: tuple[str, ...]) -> LayeredGenerator:
-    sizes = (settings.resolution, settings.width)
-    return UNetTranslator(*sizes, norm="affine-instance", dropout=False, input_concepts=concepts)
-
-
-def _pix2pix_discriminator(settings: Pix2PixSettings, concepts: tuple[str, ...]) -> nn.Module:
-    channels = 3 + (len(concepts) or 3)
-    return PatchDiscriminator(channels, settings.discriminator_width, settings.halvings)
-
-
-def _cyclegan(settings: CycleGANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
-    return ResNetTranslator(settings.resolution, settings.width, settings.blocks, upsampling="nearest")
-
-
-def _cyclegan_discriminator(settings: CycleGANSettings, _classes: tuple[str, ...]) -> nn.Module:
-    return PatchDiscriminator(3, settings.discriminator_width, settings.halvings)
-
-
 _GROWN = GANSettings(
     architecture="progan",
     width=16,
@@ -349,13 +319,13 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             StarGANSettings(
                 architecture="stargan", width=16, batch_size=8, learning_rate=5e-4, ema_half_life=2_000.0, resident=True
             ),
-            {"generator": _stargan, "discriminator": _stargan_discriminator},
+            {"generator": make_stargan, "discriminator": make_stargan_discriminator},
             conditional=True,
         ),
         "unit": Family(
             "UNIT (Liu et al. 2017), translators between domains whose pictures share a latent code",
             UNITSettings(architecture="unit", width=16, batch_size=8, ema_half_life=2_000.0, resident=True),
-            {"generator": _unit, "discriminator": _unit_discriminator},
+            {"generator": make_unit, "discriminator": make_unit_discriminator},
             conditional=True,
         ),
         "egan": Family(
@@ -384,7 +354,7 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
         "pix2pix": Family(
             "pix2pix (Isola et al. 2017), a translator that learns from pairs of inputs and pictures",
             Pix2PixSettings(architecture="pix2pix", width=24, batch_size=8, ema_half_life=2_000.0, resident=True),
-            {"generator": _pix2pix, "discriminator": _pix2pix_discriminator},
+            {"generator": make_pix2pix, "discriminator": make_pix2pix_discriminator},
             paired=True,
         ),
         "cyclegan": Family(
@@ -393,10 +363,10 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 architecture="cyclegan", width=16, batch_size=4, images=100_000, ema_half_life=2_000.0, resident=True
             ),
             {
-                "generator": _cyclegan,
-                "back": _cyclegan,
-                "discriminator": _cyclegan_discriminator,
-                "discriminator_back": _cyclegan_discriminator,
+                "generator": make_cyclegan,
+                "back": make_cyclegan,
+                "discriminator": make_cyclegan_discriminator,
+                "discriminator_back": make_cyclegan_discriminator,
             },
             conditional=True,
         ),

@@ -130,7 +130,7 @@ def read_views(source: PictureSource, indices: Sequence[int], rng: torch.Generat
 
 
 def to_images(pixels: Tensor) -> Float32[Tensor, "batch channel H W"]:
-    """Return pixels, uint8 ``[batch, 3, H, W]``, as images in [-1, 1], channels last; other numbers stay as they are."""
+    """Return pixels, uint8 ``[batch, 3, H, W]``, as images in [-1, 1], channels last; others stay as they are."""
     images = from_uint8(pixels) if pixels.dtype == torch.uint8 else pixels.float()
     return images.contiguous(memory_format=torch.channels_last)
 

@@ -1,9 +1,10 @@
 """Open sources of pictures from short specifications.
 
-``scenes``, ``scenes:COUNT`` and ``scenes:FIRST-LAST`` (without LAST) are rendered scenes, all of one mood, season or place with ``@NAME`` after it, or of
-several with ``@NAME@NAME``; ``ring8`` and ``grid25`` are points in the plane. Anything else is a folder of photographs,
-with ``@SPLIT`` for the pictures listed in one of its split files and ``@PATTERN`` for those whose names match, or a
-folder of idx files such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
+``scenes`` and ``scenes:COUNT`` are rendered scenes, all of one mood, season or place with ``@NAME`` after it, or of
+several with ``@NAME@NAME``; ``scenes:FIRST-END`` are those from index FIRST to before END, for domains that share no
+scene. ``ring8`` and ``grid25`` are points in the plane. Anything else is a folder of photographs, with ``@SPLIT`` for
+the pictures listed in one of its split files and ``@PATTERN`` for those whose names match, or a folder of idx files
+such as MNIST's, with ``@SPLIT`` for one of its pairs of files.
 
 Where pictures need no labels, ``edges:PICTURES`` are their edges, ``labels:PICTURES`` their label maps, and
 ``NAME=PICTURES`` makes all of them one class. ``captions:scenes`` are scenes with captions.
@@ -45,8 +46,8 @@ def open_source(spec: str, size: int, *, held_out: bool = False, skip_broken: bo
     """Open the labeled pictures of a specification.
 
     Args:
-        spec: Specification: ``scenes``, ``scenes:COUNT``, ``scenes:COUNT@NAME@...``, ``FOLDER``, ``FOLDER@SPLIT`` or
-            ``FOLDER@SPLIT@PATTERN``.
+        spec: Specification: ``scenes``, ``scenes:COUNT``, ``scenes:FIRST-END``, ``scenes:COUNT@NAME@...``, ``FOLDER``,
+            ``FOLDER@SPLIT`` or ``FOLDER@SPLIT@PATTERN``.
         size: Height and width of the pictures in pixels.
         held_out: Render scenes with the evaluation seed.
         skip_broken: Skip unusable pictures, with a warning that names them.

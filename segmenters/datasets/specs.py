@@ -132,18 +132,18 @@ def read_scenes(spec: str, default: int) -> tuple[range, Setting]:
     """
     start, *names = spec.split("@")
     _, colon, counts = start.partition(":")
-    first, dash, last = counts.rpartition("-")
-    if colon and not (last.isdecimal() and int(last) > 0):
+    first, dash, end = counts.rpartition("-")
+    if colon and not (end.isdecimal() and int(end) > 0):
         raise ValueError(f"COUNT in scenes:COUNT must be at least 1; got {spec!r}")
-    if dash and not (first.isdecimal() and int(first) < int(last)):
-        raise ValueError(f"FIRST must be below LAST in scenes:FIRST-LAST; got {spec!r}")
+    if dash and not (first.isdecimal() and int(first) < int(end)):
+        raise ValueError(f"FIRST must be below END in scenes:FIRST-END; got {spec!r}")
     given: dict[str, Any] = {}
     for name in names:
         kind, value = _read_name(name)
         if kind in given:
             raise ValueError(f"scenes must have one {kind}; got {given[kind]} and {value}: {spec!r}")
         given[kind] = value
-    scenes = range(int(first) if dash else 0, int(last) if colon else default)
+    scenes = range(int(first) if dash else 0, int(end) if colon else default)
     return scenes, Setting(**given)
 
 

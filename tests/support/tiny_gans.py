@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from gandissect.core.types import Concept
 from generators.training import RECIPES, GANSettings, TrainingSettings, make_task
 from generators.training.draws import Draws
 from generators.training.engine import TrainingTask
@@ -19,7 +20,9 @@ from generators.training.settings import GROWING, USED_BY
 
 
 class Noise:
-    """Coloured noise pictures of three classes, with captions that state the class or nothing.
+    """Coloured noise pictures of three classes, with captions that state the class or nothing, and inputs.
+
+    An input is a label map of concepts that are named as the classes are.
 
     The training view is the evaluation view, flipped for some numbers of the generator.
     """
@@ -28,10 +31,12 @@ class Noise:
     classes = ("plain", "rough", "wild")
     vocabulary = ("noise", "plain", "rough", "wild")
     num_captions = 2
+    inputs = SimpleNamespace(concepts=tuple(Concept(*each, (9, 9, 9)) for each in enumerate(classes)))
+    label_maps = True
 
-    def __init__(self, count: int = 20, size: int = 16) -> None:
-        self.count, self.size = count, size
-        self.class_indices = torch.arange(count) % len(self.classes)
+    def __init__(self, count: int = 20, size: int = 16, classes: tuple[str, ...] = classes) -> None:
+        self.count, self.size, self.classes = count, size, classes
+        self.class_indices = torch.arange(count) % len(classes)
 
     def __len__(self) -> int:
         return self.count
@@ -49,14 +54,14 @@ class Noise:
         pictures = [torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(i)) for i in indices]
         flips = torch.zeros(len(indices)) if rng is None else torch.rand(len(indices), generator=rng)
         images = torch.stack([p.flip(2) if f > 0.5 else p for p, f in zip(pictures, flips, strict=True)])
-        return SimpleNamespace(images=images.to(torch.uint8))
+        return SimpleNamespace(images=images.to(torch.uint8), inputs=SimpleNamespace(labels=images[:, 0] % 4 - 1))
 
 
 class Stops(Noise):
     """Is interrupted when it is asked for pictures to learn from for the n-th time."""
 
-    def __init__(self, at: int, **sizes: int) -> None:
-        super().__init__(**sizes)
+    def __init__(self, at: int, **options: Any) -> None:
+        super().__init__(**options)
         self.left = at
 
     def batch(self, indices: Sequence[int], rng: torch.Generator | None = None) -> SimpleNamespace:
@@ -66,9 +71,15 @@ class Stops(Noise):
         return super().batch(indices, rng)
 
 
+def noise_for(architecture: str, **options: Any) -> Noise:
+    """Return noise of as many classes as an architecture needs, which is interrupted ``at`` a time if one is given."""
+    kind = Stops if "at" in options else Noise
+    return kind(**options, classes=Noise.classes[:2] if architecture == "cyclegan" else Noise.classes)
+
+
 def count_reads(settings: TrainingSettings) -> int:
     """Return how often a step of a training reads pictures."""
-    endless = Stops(10**6)
+    endless = cast(Stops, noise_for(settings.architecture, at=10**6))
     make_task(settings, endless, device="cpu").step(0)
     return 10**6 - endless.left
 
@@ -77,6 +88,7 @@ def tiny(architecture: str, /, **changes: Any) -> Any:
     """Return an architecture's recipe at 16 px, eight images a step, growing where it can: 8 px for two steps, then
     16 px, faded in during four, and so on up to the resolution, which is trained for two steps alone."""
     small = {"resolution": 16, "width": 4, "max_width": 8, "z_dim": 6, "mapping_depth": 2}
+    small |= {"discriminator_width": 4, "blocks": 1, "pool_size": 6}
     doublings = (changes.get("resolution", 16) // 8).bit_length() - 1
     run = {"batch_size": 8, "images": 16 + 48 * max(1, doublings), "r1_every": 3, "resident": False, "bf16": False}
     run |= {"discriminator_turns": 1}
@@ -96,7 +108,7 @@ def whole_training(architecture: str) -> tuple[int, ...]:
 
 def tiny_task(architecture: str, /, **changes: Any) -> TrainingTask[Any]:
     """Return a family's task with tiny networks, which learn from noise."""
-    return make_task(tiny(architecture, **changes), Noise(), device="cpu")
+    return make_task(tiny(architecture, **changes), noise_for(architecture), device="cpu")
 
 
 def enliven(network: nn.Module, seed: int = 1) -> nn.Module:

@@ -15,7 +15,7 @@ from generators import DCGAN
 from generators.architectures.cogan import CoGAN, CoGANDiscriminator, PerDomain
 from generators.architectures.dcgan import DCGANDiscriminator
 from generators.training.calibration import calibrate_batch_norm
-from generators.training.families import check_classes
+from generators.training.needs import check_pictures
 
 NAMES = ["noon", "dusk", "mist"]
 
@@ -232,4 +232,4 @@ def test_its_name_and_its_fingerprint_state_the_domain() -> None:
 
 def test_pictures_without_domains_are_refused() -> None:
     with pytest.raises(ValueError, match=r"name domains \(--data day=FOLDER night=FOLDER\)"):
-        check_classes("cogan", ("noon",))
+        check_pictures("cogan", Noise(), ("noon",))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_gans import Noise, tiny
+from tiny_gans import Noise, noise_for, tiny
 from tiny_generators import draw_pictures
 from torch import nn
 
@@ -61,7 +61,11 @@ def _exported(family: str) -> LayeredGenerator:
     generator = build_networks(tiny(family), Noise.classes)["generator"].export(16)
     if family == "stackgan":
         return _stronger(generator)
-    return generator.on(draw_pictures()) if isinstance(generator, Translator) else generator
+    if not isinstance(generator, Translator):
+        return generator
+    return generator.on(
+        noise_for(family).batch(range(6)).inputs.labels if generator.input_concepts else draw_pictures()
+    )
 
 
 def _seeded(make: Callable[[], LayeredGenerator]) -> LayeredGenerator:

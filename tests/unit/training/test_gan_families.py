@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_gans import Noise, Stops, count_reads, tiny, tiny_task, whole_training
+from tiny_gans import Noise, count_reads, noise_for, tiny, tiny_task, whole_training
 from torch import Tensor
 
 import generators
@@ -85,7 +85,7 @@ def test_two_steps_move_every_weight_and_stay_finite(architecture: str, changes:
 def test_a_trained_generator_is_loaded_by_its_architecture(architecture: str, tmp_path: Path) -> None:
     size = min(side for side in tiny(architecture).sizes if side >= 8)
     settings = tiny(architecture, resolution=size, images=24)
-    path = train_generator(settings, Noise(size=size), tmp_path, device="cpu")
+    path = train_generator(settings, noise_for(architecture, size=size), tmp_path, device="cpu")
     generator = generators.load(path, device="cpu")
     trained = build_networks(settings, Noise.classes)["generator"].generator
     assert type(generator) is type(trained)
@@ -108,15 +108,14 @@ def test_fresh_weights_follow_the_seed_and_leave_the_global_numbers_alone(archit
 def test_an_interrupted_and_resumed_run_ends_bit_equal(architecture: str, tmp_path: Path) -> None:
     """Those that grow or have phases are resumed with the step where that begins, and later."""
     settings = tiny(architecture, images=8 * 7, decay_from=0.5, clip_gradient=5.0)
-    train_generator(settings, Noise(), tmp_path / "whole", device="cpu")
+    train_generator(settings, noise_for(architecture), tmp_path / "whole", device="cpu")
     for resumed_at in (2, 4) if architecture in GROWING | {"stackgan"} else (4,):
         run = tmp_path / f"resumed at {resumed_at}"
         with pytest.raises(KeyboardInterrupt):
-            train_generator(
-                settings, Stops(resumed_at * count_reads(settings) + 1), run, checkpoint_images=8, device="cpu"
-            )
+            source = noise_for(architecture, at=resumed_at * count_reads(settings) + 1)
+            train_generator(settings, source, run, checkpoint_images=8, device="cpu")
         assert torch.load(run / "checkpoint.pt", weights_only=True)["steps_done"] == resumed_at
-        train_generator(settings, Noise(), run, checkpoint_images=8, device="cpu")
+        train_generator(settings, noise_for(architecture), run, checkpoint_images=8, device="cpu")
         _assert_same_end(tmp_path / "whole", run)
 
 
@@ -138,8 +137,9 @@ long_run({architecture!r}, {folder!r})
 def long_run(architecture: str, folder: Path | str) -> None:
     """Train 14 steps, growing where it can, with checkpoints and snapshots all the time."""
     settings = tiny(architecture, images=8 * 14, decay_from=0.5)
-    options = {"checkpoint_images": 8, "snapshot_images": 24, "held_out": Noise(9), "device": "cpu"}
-    train_generator(settings, Noise(), folder, evaluate=_distance, **options)
+    held_out = noise_for(architecture, count=9)
+    options = {"checkpoint_images": 8, "snapshot_images": 24, "held_out": held_out, "device": "cpu"}
+    train_generator(settings, noise_for(architecture), folder, evaluate=_distance, **options)
 
 
 def _distance(generator: generators.LayeredGenerator) -> dict[str, float]:

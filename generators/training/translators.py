@@ -1,0 +1,58 @@
+"""How the networks of translators are made from settings."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..architectures.base import LayeredGenerator
+from ..architectures.patchgan import PatchDiscriminator
+from ..architectures.stargan import StarGAN, StarGANDiscriminator
+from ..architectures.translator_resnet import ResNetTranslator
+from ..architectures.translator_unet import UNetTranslator
+from ..architectures.unit import UNIT, UNITDiscriminator
+from .stargan_settings import StarGANSettings
+from .translation_settings import CycleGANSettings, Pix2PixSettings
+from .unit_settings import UNITSettings
+
+
+def make_stargan(settings: StarGANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    """Return a StarGAN between the domains of some classes."""
+    return StarGAN(settings.resolution, settings.width, settings.blocks, classes)
+
+
+def make_stargan_discriminator(settings: StarGANSettings, classes: tuple[str, ...]) -> nn.Module:
+    """Return the discriminator of a StarGAN."""
+    return StarGANDiscriminator(settings.resolution, settings.discriminator_width, len(classes))
+
+
+def make_unit(settings: UNITSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    """Return a UNIT between the domains of some classes."""
+    return UNIT(settings.resolution, settings.width, settings.blocks, classes)
+
+
+def make_unit_discriminator(settings: UNITSettings, classes: tuple[str, ...]) -> nn.Module:
+    """Return the discriminators of a UNIT."""
+    code_units = 4 * settings.width if settings.domain_weight else 0
+    return UNITDiscriminator(settings.discriminator_width, len(classes), code_units)
+
+
+def make_pix2pix(settings: Pix2PixSettings, concepts: tuple[str, ...]) -> LayeredGenerator:
+    """Return a U-Net, which takes label maps where there are names of concepts."""
+    sizes = (settings.resolution, settings.width)
+    return UNetTranslator(*sizes, norm="affine-instance", dropout=False, input_concepts=concepts)
+
+
+def make_pix2pix_discriminator(settings: Pix2PixSettings, concepts: tuple[str, ...]) -> nn.Module:
+    """Return the discriminator of a pix2pix, which sees inputs beside pictures."""
+    channels = 3 + (len(concepts) or 3)
+    return PatchDiscriminator(channels, settings.discriminator_width, settings.halvings)
+
+
+def make_cyclegan(settings: CycleGANSettings, _classes: tuple[str, ...]) -> LayeredGenerator:
+    """Return one of the two translators of a CycleGAN."""
+    return ResNetTranslator(settings.resolution, settings.width, settings.blocks, upsampling="nearest")
+
+
+def make_cyclegan_discriminator(settings: CycleGANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    """Return one of the two discriminators of a CycleGAN."""
+    return PatchDiscriminator(3, settings.discriminator_width, settings.halvings)
