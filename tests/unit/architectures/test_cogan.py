@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from tiny_gans import enliven, tiny_task
+from tiny_gans import Noise, enliven, tiny_task
 from torch import Tensor, nn
 
 from gandissect.core import UnitSet

@@ -51,6 +51,18 @@ def test_folders_that_are_missing_are_named_before_others_are_decoded(
                 opened()
 
 
+def test_scenes_of_two_ranges_are_other_scenes_and_judged_by_the_same() -> None:
+    whole, _ = open_pictures(["scenes:6@noon"], 16)
+    first, held_out = open_pictures(["scenes:4@noon"], 16)
+    second, also_held_out = open_pictures(["scenes:4-6@noon"], 16)
+    assert (len(first), len(second)) == (4, 2)
+    assert (load_pictures(second, 2) == load_pictures(whole, 6)[4:]).all()
+    assert (held_out.batch(range(3)).images == also_held_out.batch(range(3)).images).all()
+    for spec in ("scenes:4-4", "scenes:x-4", "scenes:-4", "scenes:5-4"):
+        with pytest.raises(ValueError, match=r"FIRST must be below END in scenes:FIRST-END"):
+            open_source(spec, 16)
+
+
 def test_what_is_no_source_is_named() -> None:
     with pytest.raises(ValueError, match="COUNT in scenes:COUNT must be at least 1"):
         open_source("scenes:many", 16)
