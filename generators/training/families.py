@@ -23,28 +23,30 @@ from ..architectures.mlp import MLP, MLPDiscriminator
 from ..architectures.progan import GrowingDiscriminator, ProGAN
 from ..architectures.sagan import ATTENTIVE, SAGAN, SAGANDiscriminator
 from ..architectures.spectral_norm import normalize_spectrally
-from ..architectures.stackgan import PairDiscriminator, StackGAN
 from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
-from ..architectures.text import PictureEncoder
 from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
+from .conditioned import (
+    make_cyclegan,
+    make_cyclegan_discriminator,
+    make_picture_encoder,
+    make_pix2pix,
+    make_pix2pix_discriminator,
+    make_stackgan,
+    make_stackgan_discriminator_first,
+    make_stackgan_discriminator_second,
+    make_stargan,
+    make_stargan_discriminator,
+    make_unit,
+    make_unit_discriminator,
+)
 from .evolution_settings import EvolutionSettings
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
 from .stackgan_settings import StackGANSettings
 from .stargan_settings import StarGANSettings
 from .translation_settings import CycleGANSettings, Pix2PixSettings
-from .translators import (
-    make_cyclegan,
-    make_cyclegan_discriminator,
-    make_pix2pix,
-    make_pix2pix_discriminator,
-    make_stargan,
-    make_stargan_discriminator,
-    make_unit,
-    make_unit_discriminator,
-)
 from .unit_settings import UNITSettings
 from .variational_settings import VAEGANSettings, VAESettings
 
@@ -179,24 +181,6 @@ def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module
 
 def _feature_discriminator(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
     return FeatureDiscriminator(settings.resolution, settings.width)
-
-
-def _stackgan(settings: StackGANSettings, vocabulary: tuple[str, ...]) -> LayeredGenerator:
-    sizes = (settings.resolution, settings.width, settings.z_dim, settings.code_dim)
-    return StackGAN(*sizes, vocabulary, settings.caption_dim)
-
-
-def _picture_encoder(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
-    return PictureEncoder(settings.resolution, settings.width, settings.caption_dim)
-
-
-def _discriminator_first(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
-    size, width = settings.resolution // 2, 2 * settings.width
-    return PairDiscriminator(size, width, settings.caption_dim, settings.text_dim)
-
-
-def _discriminator_second(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
-    return PairDiscriminator(settings.resolution, settings.width, settings.caption_dim, settings.text_dim)
 
 
 _GROWN = GANSettings(
@@ -344,10 +328,10 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
             "StackGAN (Zhang et al. 2017), from captions to pictures in two stages",
             StackGANSettings(architecture="stackgan", width=32, z_dim=64, images=650_000, resident=True),
             {
-                "generator": _stackgan,
-                "picture_encoder": _picture_encoder,
-                "discriminator_first": _discriminator_first,
-                "discriminator_second": _discriminator_second,
+                "generator": make_stackgan,
+                "picture_encoder": make_picture_encoder,
+                "discriminator_first": make_stackgan_discriminator_first,
+                "discriminator_second": make_stackgan_discriminator_second,
             },
             captioned=True,
         ),

@@ -20,15 +20,16 @@ NUM_MEASURED = 64
 """Number of held-out inputs that a snapshot is measured on."""
 
 
-def draw_columns(columns: Sequence[Float[Tensor, "batch 3 H W"]], path: Path, cells_per_row: int = 2) -> None:
+def draw_columns(columns: Sequence[Float[Tensor, "_ 3 H W"]], path: Path, cells_per_row: int = 2) -> None:
     """Write a grid whose cells show the same picture of every column side by side, such as input, output and target.
 
     Args:
-        columns: Pictures in [-1, 1], equally many in each column.
+        columns: Pictures in [-1, 1]; of longer columns, the first ones are shown.
         path: File to write, a PNG.
         cells_per_row: Number of cells per row.
     """
-    cells = torch.stack([column.float().cpu() for column in columns], dim=1).flatten(0, 1)
+    shown = min(len(column) for column in columns)
+    cells = torch.stack([column[:shown].float().cpu() for column in columns], dim=1).flatten(0, 1)
     per_row = cells_per_row * len(columns)
     with atomic_path(path, overwrite=True) as temporary:
         save_image(cells, temporary, nrow=per_row, normalize=True, value_range=(-1, 1), format="png")

@@ -21,7 +21,7 @@ from apps.commands import train_generator as command
 from gandissect.storage.files import load_tensors
 from generators.hub import FORMAT, VERSION
 from generators.training import GANTask
-from generators.training.families import build_networks
+from generators.training.families import FAMILIES, build_networks
 
 SMALL = ["--resolution", 8, "--width", 2, "--max-width", 4, "--z-dim", 4, "--batch-size", 4, "--images", 24]
 QUICK = [*SMALL, "--start-resolution", "None", "--hold-out", 0.3, "--checkpoint-images", 4, "--device", "cpu"]

@@ -28,7 +28,7 @@ class Noise:
     """
 
     name = "noise"
-    classes = ("plain", "rough", "wild")
+    classes: tuple[str, ...] = ("plain", "rough", "wild")
     vocabulary = ("noise", "plain", "rough", "wild")
     num_captions = 2
     inputs = SimpleNamespace(concepts=tuple(Concept(*each, (9, 9, 9)) for each in enumerate(classes)))

@@ -1,4 +1,4 @@
-"""How the networks of translators are made from settings."""
+"""How networks that take pictures or captions are made from settings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from torch import nn
 
 from ..architectures.base import LayeredGenerator
 from ..architectures.patchgan import PatchDiscriminator
+from ..architectures.stackgan import PairDiscriminator, StackGAN
 from ..architectures.stargan import StarGAN, StarGANDiscriminator
+from ..architectures.text import PictureEncoder
 from ..architectures.translator_resnet import ResNetTranslator
 from ..architectures.translator_unet import UNetTranslator
 from ..architectures.unit import UNIT, UNITDiscriminator
+from .stackgan_settings import StackGANSettings
 from .stargan_settings import StarGANSettings
 from .translation_settings import CycleGANSettings, Pix2PixSettings
 from .unit_settings import UNITSettings
@@ -56,3 +59,25 @@ def make_cyclegan(settings: CycleGANSettings, _classes: tuple[str, ...]) -> Laye
 def make_cyclegan_discriminator(settings: CycleGANSettings, _classes: tuple[str, ...]) -> nn.Module:
     """Return one of the two discriminators of a CycleGAN."""
     return PatchDiscriminator(3, settings.discriminator_width, settings.halvings)
+
+
+def make_stackgan(settings: StackGANSettings, vocabulary: tuple[str, ...]) -> LayeredGenerator:
+    """Return a StackGAN of the words of some captions."""
+    sizes = (settings.resolution, settings.width, settings.z_dim, settings.code_dim)
+    return StackGAN(*sizes, vocabulary, settings.caption_dim)
+
+
+def make_picture_encoder(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
+    """Return the encoder of pictures that captions are matched with."""
+    return PictureEncoder(settings.resolution, settings.width, settings.caption_dim)
+
+
+def make_stackgan_discriminator_first(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
+    """Return the discriminator of the first stage of a StackGAN."""
+    size, width = settings.resolution // 2, 2 * settings.width
+    return PairDiscriminator(size, width, settings.caption_dim, settings.text_dim)
+
+
+def make_stackgan_discriminator_second(settings: StackGANSettings, _vocabulary: tuple[str, ...]) -> nn.Module:
+    """Return the discriminator of the second stage of a StackGAN."""
+    return PairDiscriminator(settings.resolution, settings.width, settings.caption_dim, settings.text_dim)
