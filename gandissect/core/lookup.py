@@ -11,19 +11,20 @@ MAX_LISTED = 60
 """Largest number of known names that a message lists."""
 
 
-def unknown_name_message(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return a message that a name is unknown, with the nearest name and the first 60 known names.
+def unknown_name_message(kind: str, name: str, known: Iterable[str], *, limit: int = MAX_LISTED) -> str:
+    """Return a message that a name is unknown, with the nearest name and the first known names.
 
     Args:
         kind: Kind of thing that has the name, e.g. ``"layer"``.
         name: The unknown name.
         known: Names that exist.
+        limit: Largest number of known names that the message lists.
     """
     names = list(known)
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return f"unknown {kind} {name!r}; {hint}known: {', '.join(names[:MAX_LISTED]) or 'none'}{more}"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"unknown {kind} {name!r}; {hint}known: {', '.join(names[:limit]) or 'none'}{more}"
 
 
 def lookup(mapping: Mapping[str, T], name: str, kind: str) -> T:

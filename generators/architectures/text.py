@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from gandissect.core.defaults import float32_factories
-from gandissect.core.lookup import lookup
+from gandissect.core.lookup import unknown_name_message
 
 from .blocks import draw_normal
 
@@ -26,6 +26,8 @@ Words: TypeAlias = tuple[int, ...]
 
 MAX_WORDS = 100
 """Largest number of words of a caption."""
+MAX_KNOWN = 500
+"""Largest number of words that an error lists."""
 WORD_DIM = 64
 """Length of the embedding of a word."""
 SLOPE = 0.2
@@ -71,7 +73,10 @@ class TextEncoder(nn.Module):
         words = split_words(text)
         if not 1 <= len(words) <= MAX_WORDS:
             raise ValueError(f"a caption must have 1 to {MAX_WORDS} words; got {len(words)}: {text[:80]!r}")
-        return tuple(lookup(self._order, word, "word of captions") for word in words)
+        for word in words:
+            if word not in self._order:
+                raise KeyError(unknown_name_message("word of captions", word, self.vocabulary, limit=MAX_KNOWN))
+        return tuple(self._order[word] for word in words)
 
     def forward(self, captions: Sequence[Words]) -> Float[Tensor, "batch embedding"]:
         """Return the embeddings of captions, float32 ``[batch, embedding_dim]``, of root mean square 1.

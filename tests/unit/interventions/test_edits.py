@@ -43,12 +43,12 @@ def _mask(region: Tensor, sample: int, row: int, column: int, grid: tuple[int, i
     return float(one[row * tall : (row + 1) * tall, column * wide : (column + 1) * wide].max())
 
 
-def _some_edits(layer: str, grid: tuple[int, int], draw: torch.Generator) -> list[Edit]:
+def _some_edits(layer: str, grid: tuple[int, int], last: int, draw: torch.Generator) -> list[Edit]:
     on_grid, on_image, each = (torch.rand(*shape, generator=draw) for shape in (grid, (16, 16), (3, *grid)))
     return [
         Ablation(UnitSet(layer, (2, 0)), region=on_image > 0.9),
-        Insertion(UnitSet(layer, (1, 3)), values=(0.5, -2.0), region=each),
-        Scaling(UnitSet(layer, (3, 2)), factor=-1.5, region=on_grid),
+        Insertion(UnitSet(layer, (1, last)), values=(0.5, -2.0), region=each),
+        Scaling(UnitSet(layer, (last, 0)), factor=-1.5, region=on_grid),
         Ablation(UnitSet(layer, (1,)), strength=0.25),
         Insertion(UnitSet(layer, (0,)), 3.0, region=each[:1] > 0.5),
     ]
@@ -59,7 +59,7 @@ def test_edits_follow_the_formula_in_order(family: str) -> None:
     generator, draw = make_generator(family), torch.Generator().manual_seed(1)
     z = generator.sample_z(3, seed=2)
     for layer, info in generator.layers.items():
-        edits = _some_edits(layer, (info.height, info.width), draw)
+        edits = _some_edits(layer, (info.height, info.width), min(3, info.units - 1), draw)
         activation = generator.head(z, layer)
         wanted = _by_hand(activation, edits, generator.image_size)
         for edit in edits:
