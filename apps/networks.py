@@ -22,7 +22,11 @@ Model = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
 
 
 def load_generator(
-    name: str, device: str, classes: Sequence[str] = (), inputs: Sequence[str] | None = None
+    name: str,
+    device: str,
+    classes: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
+    default_inputs: Sequence[str] = (),
 ) -> LayeredGenerator:
     """Load a generator.
 
@@ -32,6 +36,7 @@ def load_generator(
         classes: Names of the classes that samples are drawn from; all by default.
         inputs: Specifications of the pictures that a translator is put on, as for `open_inputs`; None if the command
             takes none.
+        default_inputs: Specifications that are used where ``inputs`` is empty.
 
     Raises:
         KeyError: If the name or a class is unknown, or it names a segmenter.
@@ -43,7 +48,7 @@ def load_generator(
         raise KeyError(_wrong_kind_message(name, "segmenter", "generator", generators.names()))
     generator = generators.load(name, device)
     if isinstance(generator, Translator):
-        return _put_on(generator, classes, inputs)
+        return _put_on(generator, classes, inputs if inputs is None else inputs or default_inputs)
     if inputs:
         raise ValueError(f"{generator.name} makes images from latent vectors; omit --inputs")
     if not classes:
@@ -93,7 +98,7 @@ def _put_on(translator: Translator, classes: Sequence[str], inputs: Sequence[str
     if inputs is None:
         raise ValueError(
             f"{translator.name} translates pictures, which this command does not take; use translate, or sample, "
-            "dissect, effect or repair with --inputs"
+            "dissect, effect, edit or repair with --inputs"
         )
     if not inputs:
         raise ValueError(f"{translator.name} translates pictures; name them with --inputs")

@@ -65,7 +65,7 @@ def names_for(generator: str) -> tuple[str, ...]:
     Args:
         generator: Name of the generator.
     """
-    ending = re.search(r"-([a-z]+)\d*( of .+)?$", generator)  # "cgan-digits32 of 3" draws from one class
+    ending = re.search(r"-([a-z]+)\d*( (of|on) .+)?$", generator)  # "cgan-digits32 of 3", "pix2pix-scenes64 on scenes"
     kind = LABELED_AS.get(ending[1], ending[1]) if ending else None
     return tuple(name for name in names() if name.rpartition("-")[2] == kind)
 

@@ -28,6 +28,8 @@ class Options:
         out: PNG file to write.
         generator: Generator: a bundled name, a .safetensors file, or a training folder; by default the bundled one that
             the recipe names.
+        inputs: Pictures that a translator is put on, those of the recipe: one or more of scenes, scenes:COUNT, FOLDER,
+            FOLDER@SPLIT, or edges: or labels: and one of these.
         columns: Maximum number of images per row.
         overwrite: Replace an existing file.
         device: Device to compute on: auto, cpu, cuda or mps.
@@ -37,6 +39,7 @@ class Options:
     recipe: tyro.conf.Positional[Path]
     out: Path = Path("edited.png")
     generator: str | None = None
+    inputs: tuple[str, ...] = ()
     columns: int = COLUMNS
     overwrite: bool = False
     device: str = "auto"
@@ -52,7 +55,7 @@ class Options:
             raise ValueError(f"--columns must be at least 1; got {self.columns}")
         if recipe.num_samples > MAX_SAMPLES:
             raise ValueError(f"a recipe must have at most {MAX_SAMPLES} samples; got {recipe.num_samples}")
-        generator = load_generator(self.generator or recipe.model, self.device)
+        generator = load_generator(self.generator or recipe.model, self.device, inputs=self.inputs)
         with torch.inference_mode():
             edited = recipe.generate(generator).cpu()
             unchanged = generator(recipe.latents(generator)).cpu()

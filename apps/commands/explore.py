@@ -34,6 +34,8 @@ class Options:
         segmenter: Segmenter: a bundled name, "palette", a .safetensors file, or a training folder; by default the
             bundled one for the generator's kind of images.
         dissection: Folder of a saved dissection; it is used only with the networks that it was computed from.
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; by default scenes.
         data: Pictures that the generator was trained on, one or more of FOLDER or FOLDER@SPLIT, for the artifacts page;
             generators of scenes need none.
         skip_broken: Skip unusable pictures, with a warning that names them.
@@ -46,6 +48,7 @@ class Options:
     generator: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MODEL]")] = None
     segmenter: str | None = None
     dissection: Path | None = None
+    inputs: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     skip_broken: bool = False
     num_samples: int = 300
@@ -90,6 +93,7 @@ class Options:
             "device": self.device,
         }
         page = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        page += [f"--inputs={spec}" for spec in self.inputs]
         page += [*(f"--data={spec}" for spec in self.data), *(["--skip-broken"] if self.skip_broken else [])]
         return ["streamlit", "run", str(PAGE), *(f"--{key}={value}" for key, value in flags.items()), "--", *page]
 
@@ -109,6 +113,7 @@ class Options:
         import segmenters
         from segmenters.datasets import check_specs
 
+        from ..explorer.visit import DEFAULT_INPUTS
         from ..networks import load_generator, load_segmenter
 
         if self.num_samples < 1:
@@ -122,7 +127,8 @@ class Options:
         bundled = generators.names()
         if self.generator is None and not bundled:
             raise ValueError("no generator is bundled; name a .safetensors file")
-        generator = load_generator(self.generator or bundled[0], self.device)
+        name = self.generator or bundled[0]
+        generator = load_generator(name, self.device, inputs=self.inputs, default_inputs=DEFAULT_INPUTS)
         load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
 
 

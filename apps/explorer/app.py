@@ -11,7 +11,8 @@ from collections.abc import Callable
 import streamlit as st
 
 from apps.explorer.background.resources import escape
-from apps.explorer.picker import pick_picture
+from apps.explorer.inputs import as_translator, choose_own, show_input
+from apps.explorer.picker import FIRST_SEED, pick_picture
 from apps.explorer.sidebar import choose_model
 from apps.explorer.state import apply_go_to
 from apps.explorer.views import artifacts, compare, latent, paint, units
@@ -63,7 +64,14 @@ def draw_shell() -> None:
     apply_go_to()
     try:
         generator, segmenter, layer = choose_model(settings)
-        visit = Visit(settings, generator, segmenter, layer, *pick_picture(generator))
+        translator = as_translator(generator)
+        own = None if translator is None else choose_own(translator, segmenter, settings.device)
+        picked = pick_picture(generator, is_own=own is not None)
+        if own is None:
+            visit = Visit(settings, generator, segmenter, layer, *picked)
+        else:
+            visit = Visit(settings, own, segmenter, layer, FIRST_SEED, 0, offered=generator)
+        show_input(visit)
         page.run()
     except (KeyError, ValueError, OSError) as error:
         st.error(escape(str(error.args[0] if error.args else error)))

@@ -12,7 +12,7 @@ from gandissect.core.protocols import as_conditional
 
 from .background.resources import escape, load_class, load_generator, shorten
 from .state import ALL_CLASSES, CLASS, GENERATOR, LAYER, SEGMENTER
-from .visit import first_layer
+from .visit import find_inputs, first_layer
 
 
 def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
@@ -29,7 +29,7 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     with st.sidebar:
         st.markdown("### gandissect\nInspect and edit the units of a GAN.")
         name = st.selectbox("Generator", names, format_func=shorten, key=GENERATOR, bind="query-params")
-        generator = _choose_class(name, load_generator(name, settings.device), settings.device)
+        generator = _choose_class(name, settings)
         options = segmenter_options(name, settings)
         segmenter = st.selectbox("Segmenter", options, format_func=shorten, key=SEGMENTER, bind="query-params")
         layers = list(generator.layers)
@@ -40,12 +40,14 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     return generator, segmenter, layer
 
 
-def _choose_class(name: str, generator: Generator, device: str) -> Generator:
+def _choose_class(name: str, settings: argparse.Namespace) -> Generator:
     """Let the visitor choose a class, where there are classes; return the generator that draws from it."""
+    inputs = find_inputs(name, settings)
+    generator = load_generator(name, settings.device, inputs)
     if (conditional := as_conditional(generator)) is None:
         return generator
     chosen = st.selectbox("Class", [ALL_CLASSES, *conditional.classes], key=CLASS, bind="query-params")
-    return generator if chosen == ALL_CLASSES else load_class(name, device, chosen)
+    return generator if chosen == ALL_CLASSES else load_class(name, settings.device, chosen, inputs)
 
 
 def generator_names(settings: argparse.Namespace) -> list[str]:

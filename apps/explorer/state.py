@@ -52,6 +52,10 @@ UPLOAD, UPLOAD_ERROR, UPLOAD_REQUESTED, UPLOAD_TASK, NUM_UPLOADS = (
 removed uploads."""
 
 
+NUM_INPUTS = "own inputs"
+"""Key of the number of removed pictures to translate."""
+
+
 def go_to(values: dict[str, Any]) -> None:
     """Request new values of the sidebar's widgets from a callback; the next run of the page applies them.
 
@@ -70,6 +74,11 @@ def apply_go_to() -> None:
 def upload_key(number: int) -> str:
     """Return the key of the upload field; a new number is a new, empty field."""
     return f"photograph {number}"
+
+
+def input_key(number: int) -> str:
+    """Return the key of the field of a picture to translate; a new number is a new, empty field."""
+    return f"own input {number}"
 
 
 def step_key(direction: str, scope: str) -> str:

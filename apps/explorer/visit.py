@@ -10,6 +10,10 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect import Generator
+from gandissect.core.protocols import as_translation
+
+DEFAULT_INPUTS = ("scenes",)
+"""Specifications of the pictures that a translator is put on where none are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Visit:
         layer: Name of a layer of the generator.
         seed: Seed of the pictures.
         number: Index of the chosen picture among those of the seed.
+        offered: The translator on the pictures that the page offers, if `generator` is on an uploaded one.
     """
 
     settings: argparse.Namespace
@@ -31,6 +36,12 @@ class Visit:
     layer: str
     seed: int
     number: int
+    offered: Generator | None = None
+
+    @property
+    def measured(self) -> Generator:
+        """Generator whose units are measured; with an uploaded picture, the translator on the pictures offered."""
+        return self.generator if self.offered is None else self.offered
 
     @property
     def z(self) -> Float32[Tensor, "1 z"]:
@@ -39,9 +50,26 @@ class Visit:
 
 
 def first_layer(generator: Generator) -> str:
-    """Return the layer that is shown first: the middle one, where units match objects best."""
+    """Return the layer that is shown first: the middle one, where units match objects best.
+
+    For a translator it is the middle one of those that draw, which begin at the coarsest grid.
+    """
     layers = list(generator.layers)
+    if as_translation(generator):
+        areas = [info.height * info.width for info in generator.layers.values()]
+        layers = layers[areas.index(min(areas)) :]
     return layers[len(layers) // 2]
+
+
+def find_inputs(name: str, settings: argparse.Namespace) -> tuple[str, ...]:
+    """Return the specifications of the pictures that a translator is put on: ``--inputs``, by default scenes.
+
+    Args:
+        name: Name or path by which the translator was chosen.
+        settings: Options of `gandissect explore`; its inputs are for its generator.
+    """
+    own = settings.inputs if settings.generator in (None, name) else ()
+    return tuple(own) or DEFAULT_INPUTS
 
 
 def parse_settings() -> argparse.Namespace:
@@ -50,6 +78,7 @@ def parse_settings() -> argparse.Namespace:
     for name in ("generator", "segmenter", "dissection"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--data", action="append", default=[])
+    parser.add_argument("--inputs", action="append", default=[])
     parser.add_argument("--skip-broken", action="store_true")
     parser.add_argument("--num-samples", type=int, default=300)
     parser.add_argument("--device", default="auto")

@@ -9,7 +9,7 @@ from .background.resources import load_dissector, load_generator, load_levels, l
 from .networks import fingerprint_of, label_image, make_images
 from .picker import FIRST_SEED
 from .sidebar import generator_names, segmenter_options
-from .visit import first_layer
+from .visit import find_inputs, first_layer
 
 
 def warm_up(settings: argparse.Namespace) -> None:
@@ -22,7 +22,7 @@ def warm_up(settings: argparse.Namespace) -> None:
         settings: Options of `gandissect explore`.
     """
     name = generator_names(settings)[0]
-    generator = load_generator(name, settings.device)
+    generator = load_generator(name, settings.device, find_inputs(name, settings))
     segmenter = load_segmenter(segmenter_options(name, settings)[0], settings.device)
     layer = first_layer(generator)
     load_dissector(settings.num_samples, settings.dissection).begin(generator, segmenter, layer)

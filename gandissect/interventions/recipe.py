@@ -19,7 +19,7 @@ from torch import Tensor
 from ..core.display import Displayed
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator, as_conditional
+from ..core.protocols import Generator, as_conditional, as_translation
 from ..core.sampling import check_seed
 from ..core.types import UnitSet
 from ..storage.files import read_bytes, write_text
@@ -49,6 +49,7 @@ class Recipe(Displayed):
         num_samples: Number of samples, at least 1.
         edits: Edits to apply, in order.
         classes: Names of the classes that samples are drawn from; empty if from all, or if there are no classes.
+        pictures: Name of the pictures that a translator is on; empty for other generators.
     """
 
     generator: NetworkId
@@ -57,6 +58,7 @@ class Recipe(Displayed):
     num_samples: int
     edits: tuple[Edit, ...]
     classes: tuple[str, ...] = ()
+    pictures: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
@@ -67,15 +69,16 @@ class Recipe(Displayed):
 
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
-        """Return a recipe for a generator with edits, and with the classes that the generator draws from."""
+        """Return a recipe for a generator with edits, and with its classes or its pictures."""
         identity, classes = NetworkId.of(generator), drawn_classes(generator)
-        return Recipe(identity, seed, start, num_samples, tuple(edits), classes)
+        return Recipe(identity, seed, start, num_samples, tuple(edits), classes, name_pictures(generator))
 
     @property
     def model(self) -> str:
-        """Name of the generator without the classes that it draws from, which is that of a file or bundled model."""
-        name = self.generator.name
-        return name.removesuffix(f" of {', '.join(self.classes)}") if self.classes else name
+        """Name of the generator without its classes and its pictures, which is that of a file or bundled model."""
+        classes = f" of {', '.join(self.classes)}" if self.classes else ""
+        pictures = f" on {self.pictures}" if self.pictures else ""
+        return self.generator.name.removesuffix(classes).removesuffix(pictures).removesuffix(classes)
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Generate the edited images, float32 ``[num_samples, 3, H, W]``.
@@ -117,6 +120,8 @@ class Recipe(Displayed):
         samples: dict[str, Any] = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
         if self.classes:
             samples["classes"] = list(self.classes)
+        if self.pictures:
+            samples["pictures"] = self.pictures
         entries = facts | network | samples | {"edits": [_encode_edit(edit) for edit in self.edits]}
         return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -159,6 +164,7 @@ class Recipe(Displayed):
         edits = f"{len(self.edits)} edit{'' if len(self.edits) == 1 else 's'}"
         samples = f"samples {self.start} to {self.start + self.num_samples - 1}"
         samples += f" of {', '.join(self.classes)}" if self.classes else ""
+        samples += f" of {self.pictures}" if self.pictures else ""
         return f"{self.generator}: {edits}, {samples}, seed={self.seed}"
 
 
@@ -166,6 +172,12 @@ def drawn_classes(generator: Generator) -> tuple[str, ...]:
     """Return the names of the classes that a generator draws from, or none if it draws from all or has none."""
     conditional = as_conditional(generator)
     return () if conditional is None or conditional.drawn == conditional.classes else conditional.drawn
+
+
+def name_pictures(generator: Generator) -> str:
+    """Return the name of the pictures that a translator is on; empty for other generators."""
+    translation = as_translation(generator)
+    return "" if translation is None else str(getattr(translation.pictures, "name", ""))
 
 
 def _parse(text: str) -> Recipe:
@@ -182,6 +194,7 @@ def _parse(text: str) -> Recipe:
             num_samples=_check_whole_number(entries["num_samples"], "num_samples"),
             edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
             classes=tuple(_check_text(name, "a class") for name in entries.get("classes", ())),
+            pictures=_check_text(entries["pictures"], "pictures") if "pictures" in entries else "",
         )
     except KeyError as error:
         raise ValueError(

@@ -11,10 +11,10 @@ import torch
 from torchvision.io import ImageReadMode, read_image, write_png
 
 import generators
-from gandissect import Dissection, compare_labels
+from gandissect import Ablation, Dissection, UnitSet, compare_labels, generate
 from gandissect.core import NetworkId
 from generators import DCGAN, ResNetTranslator, StarGAN, Translator, UNetTranslator
-from segmenters.datasets import Photos, open_source
+from segmenters.datasets import Photos, open_inputs, open_source
 
 COUNT = 9
 
@@ -133,6 +133,21 @@ def test_dissection_effect_and_repair_take_inputs(gandissect, model: Path, pictu
     status, printed, error = gandissect(*effect)
     assert status == 0, error
     assert json.loads(printed)["effects"][0]["num_samples"] == COUNT
+
+
+def test_repair_takes_inputs(gandissect, model: Path, tiny_unet: Path, tmp_path: Path) -> None:
+    words = ["repair", model, "--data", "scenes:40", "--segmenter", tiny_unet, "--layer", "block1", "--units", 0, 1]
+    sizes = ["--num-real", 16, "--num-held-out", 8, "--num-images", 8, "--num-sets", 2, "--num-samples", 12]
+    out = tmp_path / "repair"
+    status, _, error = gandissect(*words, *sizes, "--inputs", "scenes:40", "--out", out)
+    assert status == 0, error
+    repaired, T = generators.load(out / "repaired.safetensors", device="cpu"), generators.load(model, device="cpu")
+    assert isinstance(repaired, Translator) and isinstance(T, Translator)
+    scenes = open_inputs(["scenes:4"], 16)
+    wanted = generate(T.on(scenes), T.on(scenes).sample_z(4), [Ablation(UnitSet("block1", (0, 1)))])
+    assert torch.allclose(repaired.on(scenes)(repaired.on(scenes).sample_z(4)), wanted, atol=1e-5)
+    status, _, error = gandissect(*words, *sizes, "--out", tmp_path / "none")
+    assert status == 2 and "name them with --inputs" in error
 
 
 def test_units_are_compared_with_inputs_and_outputs(gandissect, model: Path, tmp_path: Path) -> None:

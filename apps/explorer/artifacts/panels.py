@@ -22,7 +22,7 @@ from .measurements import curve_table
 
 def show_worst(visit: Visit, worst: list[int], scores: Float64[Tensor, " picture"]) -> None:
     """Draw the least realistic pictures of the seed."""
-    images = [make_images(visit.generator, visit.generator.sample_z(1, visit.seed, number))[0] for number in worst]
+    images = [make_images(visit.measured, visit.measured.sample_z(1, visit.seed, number))[0] for number in worst]
     pictures = [
         StripImage(
             draw_picture(image),
@@ -41,8 +41,8 @@ def show_worst_without(visit: Visit, worst: list[int], off: UnitSet) -> None:
     """Draw the same pictures with units off."""
     pictures = []
     for number in worst:
-        z = visit.generator.sample_z(1, visit.seed, number)
-        image = edit_images(visit.generator, z, [Ablation(off)])[0]
+        z = visit.measured.sample_z(1, visit.seed, number)
+        image = edit_images(visit.measured, z, [Ablation(off)])[0]
         pictures.append(StripImage(draw_picture(image), f"Picture {number} with {pluralize(len(off), 'unit')} off"))
     st.markdown(f"**The same pictures with {pluralize(len(off), 'unit')} of {escape(visit.layer)} off**")
     show_strip("without", pictures)

@@ -14,10 +14,10 @@ from .resources import escape, load_dissector
 def follow_dissection(visit: Visit, segmenter: Segmenter) -> LayerDissection | None:
     """Return the dissection of a visit's layer; until then, show the progress and return None."""
     dissector = load_dissector(visit.settings.num_samples, visit.settings.dissection)
-    if dissector.saved and not dissector.matches(visit.generator, segmenter):
+    if dissector.saved and not dissector.matches(visit.measured, segmenter):
         folder = escape(visit.settings.dissection)
         st.info(f"The dissection in {folder} belongs to other networks; this layer is dissected again.")
-    key = dissector.begin(visit.generator, segmenter, visit.layer).key
+    key = dissector.begin(visit.measured, segmenter, visit.layer).key
     dissection: Dissection | None = follow_task(key, f"Dissecting {visit.layer}", shared=dissector.tasks)
     if dissection is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gandissect import Dissection, Generator, Segmenter, dissect
+from gandissect.core.protocols import limit_rows
 
 from ..networks import fingerprint_of
 from . import disk_cache
@@ -23,21 +24,22 @@ class Dissector:
 
     def begin(self, generator: Generator, segmenter: Segmenter, layer: str) -> Task:
         """Start the dissection of a layer if necessary, and return its task; a cached result is done already."""
+        num_samples = limit_rows(generator, self.num_samples)
 
         def look_up() -> Dissection | None:
             saved = self.saved if self.matches(generator, segmenter) else None
             if saved is not None and layer in saved:
                 return saved
-            return disk_cache.find_dissection(generator, segmenter, layer, self.num_samples)
+            return disk_cache.find_dissection(generator, segmenter, layer, num_samples)
 
         def work() -> Dissection:
             counted = CountedSegmenter(segmenter)
-            dissection = dissect(generator, counted, layer, self.num_samples, top_images=0, progress=False)
-            disk_cache.save_dissection(dissection, generator, segmenter, layer, self.num_samples)
+            dissection = dissect(generator, counted, layer, num_samples, top_images=0, progress=False)
+            disk_cache.save_dissection(dissection, generator, segmenter, layer, num_samples)
             return dissection
 
         key = (fingerprint_of(generator), fingerprint_of(segmenter), layer)
-        return self.tasks.begin(key, self.num_samples, work, look_up)
+        return self.tasks.begin(key, num_samples, work, look_up)
 
     def matches(self, generator: Generator, segmenter: Segmenter) -> bool:
         """Return whether the saved dissection belongs to these networks."""

@@ -14,10 +14,13 @@ import generators
 from gandissect import Dissection, Generator, Segmenter, UnitSet
 from gandissect.causal.values import quantile_table
 from gandissect.core.protocols import as_conditional
+from generators import Translator
+from segmenters.datasets import open_inputs
 
 from ..levels import LEVELS
 from ..networks import FORWARD_SLOTS
 from ..state import MEMORY
+from ..visit import DEFAULT_INPUTS
 from .dissector import Dissector
 from .memory import Memory
 
@@ -25,14 +28,20 @@ MAX_CHARACTERS = 800
 """Maximum number of characters shown of a text from a file or a visitor."""
 
 
-def load_generator(name: str, device: str) -> Generator:
-    """Load a generator once for all visitors, and again when its files change."""
-    return _load_generator(name, device, identify_files(name))
+def load_generator(name: str, device: str, inputs: tuple[str, ...] = DEFAULT_INPUTS) -> Generator:
+    """Load a generator once for all visitors, and again when its files change; put a translator on pictures.
+
+    Args:
+        name: Bundled name, file or folder.
+        device: Device to load it on.
+        inputs: Specifications of a translator's pictures; others ignore them.
+    """
+    return _load_generator(name, device, identify_files(name), inputs)
 
 
-def load_class(name: str, device: str, chosen: str) -> Generator:
-    """Load a generator that draws from one of its classes, once for all visitors."""
-    return _load_class(name, device, identify_files(name), chosen)
+def load_class(name: str, device: str, chosen: str, inputs: tuple[str, ...] = DEFAULT_INPUTS) -> Generator:
+    """Load a generator that draws from one of its classes, once for all visitors; arguments as for `load_generator`."""
+    return _load_class(name, device, identify_files(name), chosen, inputs)
 
 
 def load_segmenter(name: str, device: str) -> Segmenter:
@@ -53,15 +62,18 @@ def identify_files(name: str) -> tuple[tuple[str, int, int, int], ...]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _load_generator(name: str, device: str, files: Hashable) -> Generator:  # noqa: ARG001  # the cache's key
+def _load_generator(name: str, device: str, files: Hashable, inputs: tuple[str, ...]) -> Generator:  # noqa: ARG001  # the cache's key
     generator = generators.load(name, device)
+    if isinstance(generator, Translator):
+        size = generator.image_size[0]
+        generator = generator.on(open_inputs(inputs, size, label_maps=bool(generator.input_concepts)))
     len(generator.layers)  # computed on first use: do it here, before two visitors do it concurrently
     return generator
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _load_class(name: str, device: str, files: Hashable, chosen: str) -> Generator:
-    conditional = as_conditional(_load_generator(name, device, files))
+def _load_class(name: str, device: str, files: Hashable, chosen: str, inputs: tuple[str, ...]) -> Generator:
+    conditional = as_conditional(_load_generator(name, device, files, inputs))
     if conditional is None:
         raise ValueError(f"{name} has no classes")
     return conditional.of_classes(chosen)

@@ -32,7 +32,7 @@ def show_change(
         before: Picture before the edit, ``[3, H, W]``.
         after: Picture after the edit, ``[3, H, W]``.
         labels: Label maps of ``before`` and ``after``.
-        region: Painted region, bool ``[H, W]``; None if nothing was painted.
+        region: Painted region, bool ``[H, W]``, empty before the first stroke; None where there is no painting.
     """
     size = (int(after.shape[1]), int(after.shape[2]))
     first, second = (
@@ -43,6 +43,9 @@ def show_change(
     with left:
         concepts = list_concepts(labels[1], segmenter.concepts)
         show_easel(key, first, second, size, f"Segmentation: {concepts}", labels=True)
+    if region is not None and not region.any():
+        right.info("Paint to see what changes.")
+        return
     change = measure_change(before, after)
     right.image(draw_change(change, region), width="stretch", alt="Where the picture changed")
     right.caption(f"Change: **{change.mean():.1%}**" if region is None else _describe_change(change, region))

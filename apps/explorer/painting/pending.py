@@ -63,7 +63,7 @@ def try_to_add(visit: Visit, brush: Brush, cells: list[int]) -> None:
     painting = Painting.of(visit)
     try:
         region = make_region(cells, visit.generator.layers[visit.layer])
-        table = load_levels(visit.generator, painting.fingerprint, visit.layer)
+        table = load_levels(visit.measured, fingerprint_of(visit.measured), visit.layer)
         painting.add(brush.name, make_edit(brush.units, brush.levels, table, region), brush.levels)
     except ValueError as error:
         st.session_state[STROKE_ERROR] = str(error)

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,19 +67,27 @@ def check_fits(recipe: Recipe, generator: Generator) -> None:
             region_mask(edit.region, edit.units.layer, grid, generator.image_size)
 
 
-def format_command(recipe: Recipe, *, bundled: bool) -> str:
+def format_command(recipe: Recipe, inputs: Sequence[str] = (), *, bundled: bool) -> str:
     """Return shell commands that render the recipe's PNG.
 
     Args:
         recipe: Recipe to render.
+        inputs: Specifications of the pictures of a translator; by default a folder to be filled in.
         bundled: Whether the generator is bundled, so that its name suffices.
     """
     where = "" if bundled else f" --generator {shlex.quote(recipe.model)}"
+    if recipe.pictures:
+        where += f" --inputs {shlex.join(inputs or ['FOLDER'])}"
     return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
 
 
-def format_python(recipe: Recipe) -> str:
-    """Return a Python program that renders the recipe's images."""
+def format_python(recipe: Recipe, inputs: Sequence[str] = ()) -> str:
+    """Return a Python program that renders the recipe's images.
+
+    Args:
+        recipe: Recipe to render.
+        inputs: Specifications of the pictures of a translator; by default a folder to be filled in.
+    """
     lines = "".join(f"    {_format_edit(edit)},\n" for edit in recipe.edits)
     return f"""import torch
 from torchvision.utils import save_image
@@ -91,13 +100,20 @@ def cells(rows, columns, chosen):
     return region.view(rows, columns)
 
 G = generators.load({recipe.model!r}){_format_classes(recipe)}
-z = G.sample_z({recipe.num_samples}, seed={recipe.seed}, start={recipe.start})
+{_format_inputs(recipe, inputs)}z = G.sample_z({recipe.num_samples}, seed={recipe.seed}, start={recipe.start})
 edits = [
 {lines}]
 with torch.inference_mode():
     images = generate(G, z, edits)
 save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 """
+
+
+def _format_inputs(recipe: Recipe, inputs: Sequence[str]) -> str:
+    if not recipe.pictures:
+        return ""
+    pictures = f"open_inputs({[*inputs] or ['FOLDER']!r}, G.image_size[0], label_maps=bool(G.input_concepts))"
+    return f"from segmenters.datasets import open_inputs\n\nG = G.on({pictures})\n"
 
 
 def _format_classes(recipe: Recipe) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 from jaxtyping import Float
 from torch import Tensor
@@ -10,24 +12,27 @@ import generators
 from gandissect import Recipe
 from gandissect.core import NetworkId
 from gandissect.core.protocols import as_conditional
-from gandissect.interventions.recipe import drawn_classes
+from gandissect.interventions.recipe import drawn_classes, name_pictures
 
 from ..background.resources import escape, load_class, load_generator
 from ..networks import fingerprint_of
 from ..picker import MAX_NUMBER
 from ..state import ALL_CLASSES, CLASS, GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
-from ..visit import Visit, parse_settings
+from ..visit import Visit, find_inputs, parse_settings
 from .pending import accept_strokes
 from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
 from .session import Painting
 from .strokes import Stroke
 
 
-def show_menu(recipe: Recipe, before: Float[Tensor, "1 3 H W"], after: Float[Tensor, "1 3 H W"]) -> None:
+def show_menu(
+    recipe: Recipe, inputs: Sequence[str], before: Float[Tensor, "1 3 H W"], after: Float[Tensor, "1 3 H W"]
+) -> None:
     """Draw the buttons that save and copy a recipe.
 
     Args:
         recipe: Recipe of the strokes.
+        inputs: Specifications of the pictures of a translator; none for the visitor's own, or for other generators.
         before: Picture before the strokes, ``[1, 3, H, W]``.
         after: Picture after the strokes, ``[1, 3, H, W]``.
     """
@@ -53,10 +58,10 @@ def show_menu(recipe: Recipe, before: Float[Tensor, "1 3 H W"], after: Float[Ten
             help="Before and after, as gandissect edit renders them",
         )
         with st.popover("Python", icon=":material/code:", help="Copy as Python"):
-            st.code(format_python(recipe), "python", height=320)
+            st.code(format_python(recipe, inputs), "python", height=320)
         with st.popover("Shell", icon=":material/terminal:", help="Copy as shell commands"):
             bundled = recipe.model in generators.names()
-            st.code(format_command(recipe, bundled=bundled), "bash", height=320)
+            st.code(format_command(recipe, inputs, bundled=bundled), "bash", height=320)
 
 
 def show_opening() -> None:
@@ -76,12 +81,14 @@ def open_recipe() -> None:
     try:
         recipe = read_recipe(file.getvalue())
         name = recipe.model if recipe.model in generators.names() else st.session_state[GENERATOR]
-        generator = load_generator(name, parse_settings().device)
+        settings = parse_settings()
+        inputs = find_inputs(name, settings)
+        generator = load_generator(name, settings.device, inputs)
         check_fits(recipe, generator)
         if len(recipe.classes) > 1:
             raise ValueError(f"the explorer shows one class or all; got {', '.join(recipe.classes)}")
         if recipe.classes:
-            generator = load_class(name, parse_settings().device, recipe.classes[0])
+            generator = load_class(name, settings.device, recipe.classes[0], inputs)
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(
                 f"seed and start must be in [0, {MAX_NUMBER}] in the explorer; got {recipe.seed} and {recipe.start}"
@@ -112,4 +119,5 @@ def make_recipe(visit: Visit, painting: Painting) -> Recipe:
         1,
         edits,
         drawn_classes(visit.generator),
+        name_pictures(visit.generator),
     )

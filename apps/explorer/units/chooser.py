@@ -11,6 +11,7 @@ import streamlit as st
 from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal.results import UnitEffects
 from gandissect.causal.units import measure_unit_effects
+from gandissect.core.protocols import limit_rows
 
 from ..background import disk_cache
 from ..background.progress import follow_task, visitor_tasks
@@ -27,9 +28,11 @@ EFFECT_SAMPLES, EFFECT_SEED = 24, 5
 
 def choose_units(visit: Visit, segmenter: Segmenter, dissection: LayerDissection) -> tuple[UnitSet, str]:
     """Let the visitor choose units, and show their table; return the units and a title."""
-    scope = f"{fingerprint_of(visit.generator)} {dissection.name}"
-    by_name = {concept.name: dissection.units_for(concept.name, MIN_IOU) for concept in dissection.concepts}
-    ranked = {name: units for name, units in sorted(by_name.items(), key=lambda item: -len(item[1])) if len(units)}
+    scope = f"{fingerprint_of(visit.measured)} {dissection.name}"
+    highest = dissection.iou.amax(1).tolist()
+    best_first = sorted(dissection.concepts, key=lambda concept: -highest[concept.index])
+    by_name = {concept.name: dissection.units_for(concept.name, MIN_IOU) for concept in best_first}
+    ranked = {name: units for name, units in by_name.items() if len(units)}
     modes = [*(["best for a concept"] if ranked else []), "selected in the table"]
     mode = st.segmented_control(
         "Units", modes, default=modes[0], required=True, label_visibility="collapsed", key="mode"
@@ -102,10 +105,12 @@ def show_units(
 
 def find_measured_effects(visit: Visit, segmenter: Segmenter) -> UnitEffects | None:
     """Return the effects of the layer's units if they are available."""
-    key, generator = _key(visit, segmenter), visit.generator
+    key, generator = _key(visit, segmenter), visit.measured
     task = visitor_tasks().get(key)
     if task is None:
-        effects = disk_cache.find_effects(generator, segmenter, visit.layer, EFFECT_SAMPLES, EFFECT_SEED)
+        effects = disk_cache.find_effects(
+            generator, segmenter, visit.layer, limit_rows(generator, EFFECT_SAMPLES), EFFECT_SEED
+        )
         if effects is not None:
             task = visitor_tasks().begin(key, 0, lambda: effects, lambda: effects)
     return None if task is None else task.value
@@ -137,14 +142,14 @@ def begin_effects(visit: Visit, segmenter: Segmenter) -> None:
     counted = CountedSegmenter(segmenter)
 
     def work() -> UnitEffects:
-        facts = visit.layer, EFFECT_SAMPLES, EFFECT_SEED
-        effects = measure_unit_effects(visit.generator, counted, *facts, batch_size=8, progress=False)
-        disk_cache.save_effects(effects, visit.generator, segmenter)
+        facts = visit.layer, limit_rows(visit.measured, EFFECT_SAMPLES), EFFECT_SEED
+        effects = measure_unit_effects(visit.measured, counted, *facts, batch_size=8, progress=False)
+        disk_cache.save_effects(effects, visit.measured, segmenter)
         return effects
 
-    total = EFFECT_SAMPLES * (visit.generator.layers[visit.layer].units + 1)
+    total = limit_rows(visit.measured, EFFECT_SAMPLES) * (visit.measured.layers[visit.layer].units + 1)
     visitor_tasks().begin(_key(visit, segmenter), total, work)
 
 
 def _key(visit: Visit, segmenter: Segmenter) -> Hashable:
-    return "effects", fingerprint_of(visit.generator), fingerprint_of(segmenter), visit.layer
+    return "effects", fingerprint_of(visit.measured), fingerprint_of(segmenter), visit.layer

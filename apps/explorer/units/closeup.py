@@ -8,6 +8,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import LayerDissection, UnitSet
+from gandissect.core.protocols import limit_rows
 
 from ..components.cell_picker import pick_cell
 from ..display.images import draw_picture, encode_png
@@ -22,13 +23,13 @@ MAX_UNITS = 12
 
 
 def _facts(visit: Visit) -> tuple[str, str, int]:
-    return fingerprint_of(visit.generator), visit.layer, visit.seed
+    return fingerprint_of(visit.measured), visit.layer, visit.seed
 
 
 @st.cache_data(max_entries=64, show_spinner="Finding the top pictures of the layer's units", hash_funcs={Visit: _facts})
 def find_layer_peaks(visit: Visit) -> Float32[Tensor, "picture unit"]:
     """Return `measure_peaks` of the first pictures of a visit's seed, cached for all visitors."""
-    return measure_peaks(visit.generator, visit.layer, visit.seed, NUM_PICTURES)
+    return measure_peaks(visit.measured, visit.layer, visit.seed, limit_rows(visit.measured, NUM_PICTURES))
 
 
 def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet) -> None:
@@ -46,7 +47,7 @@ def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet
     level = float(dissection.thresholds[unit])
     pictures = [
         StripImage(
-            draw_outline(visit.generator, visit.seed, number, unit, visit.layer, level),
+            draw_outline(visit.measured, visit.seed, number, unit, visit.layer, level),
             f"Picture {number}, with the regions where unit {unit} is on outlined",
             number=number,
             help=f"Maximum activation {float(peaks[number]):.2f}; threshold {level:.2f}",
@@ -55,8 +56,8 @@ def show_best_pictures(visit: Visit, dissection: LayerDissection, units: UnitSet
     ]
     show_strip("best", pictures)
     st.caption(
-        f"The {NUM_SHOWN} of the first {NUM_PICTURES} pictures of seed {visit.seed} with the highest activation of the "
-        "unit; outlined where it is on. Click a number to pick the picture."
+        f"The {len(pictures)} of the first {len(peaks)} pictures of seed {visit.seed} with the highest activation of "
+        "the unit; outlined where it is on. Click a number to pick the picture."
     )
 
 

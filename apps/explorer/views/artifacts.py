@@ -38,8 +38,8 @@ METHODS: dict[RankingMethod, str] = {
 def draw(visit: Visit) -> None:
     """Draw the page, with the results available so far."""
     st.markdown("#### Units behind artifacts")
-    specs = measurements.find_real_specs(visit.generator.name, visit.settings.data)
-    units = visit.generator.layers[visit.layer].units
+    specs = measurements.find_real_specs(visit.measured.name, visit.settings.data)
+    units = visit.measured.layers[visit.layer].units
     quick: RankingMethod = "distance" if units > MANY_UNITS else "effect"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.segmented_control(
@@ -50,7 +50,7 @@ def draw(visit: Visit) -> None:
             format_func=METHODS.__getitem__,
             key=f"method {units > MANY_UNITS}",
         )
-        entry = artifacts_key(fingerprint_of(visit.generator), visit.layer, method)
+        entry = artifacts_key(fingerprint_of(visit.measured), visit.layer, method)
         if not st.session_state.get(entry):
             st.button(
                 f"Find artifacts in {escape(visit.layer)}",
@@ -61,7 +61,7 @@ def draw(visit: Visit) -> None:
                 args=(entry, True),
             )
     st.caption(
-        f"Compares {escape(visit.generator.name)} with {pluralize(SIZES.real, 'training picture')} by features of the "
+        f"Compares {escape(visit.measured.name)} with {pluralize(SIZES.real, 'training picture')} by features of the "
         f"segmenter, and ranks its {units} units on {SIZES.for_ranking(method, units)} generated pictures, in the "
         "background. The effect of each unit is causal; activity in unrealistic pictures is faster to measure but only "
         "a correlation."
@@ -73,11 +73,11 @@ def draw(visit: Visit) -> None:
 def investigate(visit: Visit, specs: tuple[str, ...], method: RankingMethod, entry: str) -> None:
     """Show the available results, and start the computation of the others."""
     segmenter = load_segmenter(visit.segmenter_name, visit.settings.device)
-    key: tuple[Hashable, ...] = (fingerprint_of(segmenter), specs, visit.generator.image_size[0])
+    key: tuple[Hashable, ...] = (fingerprint_of(segmenter), specs, visit.measured.image_size[0])
     yardstick = follow_yardstick(visit, segmenter, specs, key, entry)
     if yardstick is None:
         return
-    key = (*key, fingerprint_of(visit.generator))
+    key = (*key, fingerprint_of(visit.measured))
     scores = follow_scores(visit, yardstick, key, entry)
     if scores is None:
         return
@@ -125,7 +125,7 @@ def follow_yardstick(
     visit: Visit, segmenter: Segmenter, specs: tuple[str, ...], key: tuple[Hashable, ...], entry: str
 ) -> Yardstick | None:
     """Return the yardstick of real pictures; None until they are read."""
-    size = visit.generator.image_size[0]
+    size = visit.measured.image_size[0]
     work = partial(measurements.make_yardstick, segmenter, specs, size, SIZES, visit.settings.skip_broken)
     total = 2 * (SIZES.real + SIZES.held_out)
     yardstick: Yardstick | None = _follow(("real", *key), "Reading real pictures", total, work, entry)
@@ -136,7 +136,7 @@ def follow_scores(
     visit: Visit, yardstick: Yardstick, key: tuple[Hashable, ...], entry: str
 ) -> Float64[Tensor, " picture"] | None:
     """Return the realism of the first pictures of the seed; None until they are scored."""
-    work = partial(measurements.score, visit.generator, yardstick, visit.seed, SIZES.scored)
+    work = partial(measurements.score, visit.measured, yardstick, visit.seed, SIZES.scored)
     scores: Tensor | None = _follow(("score", *key, visit.seed), "Scoring pictures", SIZES.scored, work, entry)
     return scores
 
@@ -145,8 +145,8 @@ def follow_ranking(
     visit: Visit, yardstick: Yardstick, method: RankingMethod, key: tuple[Hashable, ...], entry: str
 ) -> ArtifactRanking | None:
     """Return the ranking of the layer's units; None until it is computed."""
-    work = partial(measurements.rank, visit.generator, visit.layer, yardstick, method, SIZES)
-    total = SIZES.for_ranking(method, visit.generator.layers[visit.layer].units)
+    work = partial(measurements.rank, visit.measured, visit.layer, yardstick, method, SIZES)
+    total = SIZES.for_ranking(method, visit.measured.layers[visit.layer].units)
     title = f"Ranking the units of {visit.layer}"
     ranking: ArtifactRanking | None = _follow(("rank", *key), title, total, work, entry)
     return ranking
@@ -167,7 +167,7 @@ def find_distances(
 
     def follow_curve(counts: tuple[int, ...]) -> RepairCurve | None:
         sizes = replace(SIZES, counts=counts)
-        work = partial(measurements.measure, visit.generator, ranking, yardstick, sizes)
+        work = partial(measurements.measure, visit.measured, ranking, yardstick, sizes)
         total = sizes.for_curve(len(ranking.distance))
         title = "Measuring distances"
         if len(counts) == 1:
@@ -193,7 +193,7 @@ def offer_report(
     off: UnitSet,
 ) -> None:
     """Draw the controls of the repair report for the units that are off: write, progress, or download."""
-    key = ("report", fingerprint_of(visit.generator), fingerprint_of(segmenter), ranking.method, off)
+    key = ("report", fingerprint_of(visit.measured), fingerprint_of(segmenter), ranking.method, off)
     report: measurements.Report | None = follow_task(key, "Writing the repair report")
     if report is not None:
         (st.success if report.repair.helps else st.info)(f"{escape(capitalize(str(report.repair)))}.")
@@ -208,7 +208,7 @@ def offer_report(
             help="report.html, report.pdf, repair.json, recipe.json",
         )
     elif visitor_tasks().get(key) is None:
-        work = partial(measurements.make_report, visit.generator, curve, off, yardstick, ranking, segmenter, SIZES)
+        work = partial(measurements.make_report, visit.measured, curve, off, yardstick, ranking, segmenter, SIZES)
         st.button(
             f"Write the repair report for {pluralize(len(off), 'unit')}",
             icon=":material/description:",

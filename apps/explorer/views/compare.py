@@ -10,6 +10,7 @@ import streamlit as st
 
 import generators
 from gandissect import Comparison, Dissection, Generator, Segmenter, compare
+from gandissect.core.protocols import limit_rows
 from gandissect.dissection.comparison import ComparedLayer
 from gandissect.report.comparison import COLORS
 
@@ -18,10 +19,11 @@ from ..background.resources import escape, load_dissector, load_generator, load_
 from ..display import tables
 from ..display.images import draw_picture
 from ..networks import fingerprint_of, make_images
+from ..picker import count_pictures
 from ..state import GENERATOR
-from ..visit import Visit
+from ..visit import Visit, find_inputs
 
-MIN_IOU = 0.04
+MIN_IOU, NUM_PICTURES = 0.04, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Side:
 def draw(visit: Visit) -> None:
     """Draw both sides, with the pictures before anything slow."""
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
-    first = Side(visit.generator, st.session_state.get(GENERATOR) or visit.generator.name, visit.layer)
+    first = Side(visit.measured, st.session_state.get(GENERATOR) or visit.generator.name, visit.layer)
     with left:
         st.markdown(f"#### {escape(first.label)}")
         st.caption("Chosen in the sidebar")
@@ -74,7 +76,8 @@ def choose_other(visit: Visit) -> Side:
     names = list(dict.fromkeys([st.session_state.get(GENERATOR) or visit.generator.name, *generators.names()]))
     cells = st.container(key="place").columns([3, 2])
     name = cells[0].selectbox("Compare with", names, format_func=shorten, key="other generator")
-    generator = visit.generator if name == names[0] else load_generator(name, visit.settings.device)
+    device = visit.settings.device
+    generator = visit.measured if name == names[0] else load_generator(name, device, find_inputs(name, visit.settings))
     layers = list(generator.layers)
     same_place = layers.index(visit.layer) if visit.layer in layers else len(layers) // 2
     start = (same_place + 1) % len(layers) if name == names[0] else same_place
@@ -84,8 +87,10 @@ def choose_other(visit: Visit) -> Side:
 
 def show_pictures(visit: Visit, side: Side) -> None:
     """Draw four pictures of the seed, starting with the picked one."""
-    images = make_images(side.generator, side.generator.sample_z(4, visit.seed, visit.number))
-    for cell, (number, image) in zip(st.columns(4, wrap=False), enumerate(images, visit.number), strict=True):
+    first = min(visit.number, max(0, count_pictures(side.generator) - NUM_PICTURES))
+    count = limit_rows(side.generator, NUM_PICTURES)
+    images = make_images(side.generator, side.generator.sample_z(count, visit.seed, first))
+    for cell, (number, image) in zip(st.columns(NUM_PICTURES, wrap=False), enumerate(images, first), strict=False):
         cell.image(draw_picture(image), str(number), "stretch", alt=f"Picture {number} of {shorten(side.name)}")
 
 

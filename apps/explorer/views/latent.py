@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from gandissect.core.protocols import noise_length
 from gandissect.latent import capabilities
 
+from ..background.resources import escape
 from ..latent.inverting import draw_inverting
 from ..latent.mixing import draw_mixing
 from ..latent.steering import draw_steering
@@ -22,7 +24,12 @@ PARTS = {
 
 
 def draw(visit: Visit) -> None:
-    """Draw the chosen part of the page."""
+    """Draw the chosen part of the page; a translator without noise has none."""
+    try:
+        noise_length(visit.generator)
+    except ValueError as error:
+        st.info(escape(str(error)))
+        return
     part = st.segmented_control(
         "Part", PARTS, default="walk", required=True, label_visibility="collapsed", key="part", bind="query-params"
     )

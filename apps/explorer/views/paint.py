@@ -39,7 +39,7 @@ from ..painting.stroke_list import show_history, show_strokes
 from ..painting.strokes import active_edits, find_painted_region, make_control_edits
 from ..state import CURRENT_BRUSH, EASEL
 from ..units.chooser import find_measured_effects
-from ..visit import Visit
+from ..visit import Visit, find_inputs
 
 TOOLS = "tools"
 
@@ -61,9 +61,7 @@ def draw(visit: Visit) -> None:
     with menu:
         draw_recipe(visit)
     draw_results(visit, segmenter)
-    load_levels(
-        visit.generator, fingerprint_of(visit.generator), visit.layer
-    )  # now, so that the first stroke does not wait
+    load_levels(visit.measured, fingerprint_of(visit.measured), visit.layer)  # so that the first stroke does not wait
 
 
 @st.fragment(key=BRUSH)
@@ -116,7 +114,10 @@ def draw_recipe(visit: Visit) -> None:
     """Draw the buttons below the picture."""
     painting = Painting.of(visit)
     before, after = render_pictures(visit, painting)
-    show_menu(make_recipe(visit, painting), before[None], after[None])
+    recipe = make_recipe(visit, painting)
+    is_offered = bool(recipe.pictures) and visit.offered is None
+    inputs = find_inputs(recipe.model, visit.settings) if is_offered else ()
+    show_menu(recipe, inputs, before[None], after[None])
 
 
 @st.fragment(key=STROKES)
@@ -124,7 +125,7 @@ def draw_strokes(visit: Visit) -> None:
     """Draw the list of strokes."""
     painting = Painting.of(visit)
     if painting.history.now:
-        show_strokes(painting, load_levels(visit.generator, painting.fingerprint, visit.layer), visit.layer)
+        show_strokes(painting, load_levels(visit.measured, fingerprint_of(visit.measured), visit.layer), visit.layer)
     elif _current_brush(visit):
         st.caption("Paint on the picture. Your strokes are listed here.")
 
@@ -209,5 +210,5 @@ def choose_span(title: str, count: int, last: int, layer: str) -> tuple[int, int
 
 def control_edits(visit: Visit, painting: Painting) -> list[Edit]:
     """Return the edits of the layer's strokes, applied to random units."""
-    table = load_levels(visit.generator, painting.fingerprint, visit.layer)
+    table = load_levels(visit.measured, fingerprint_of(visit.measured), visit.layer)
     return make_control_edits(painting.history.now, visit.generator.layers[visit.layer].units, table, visit.layer)

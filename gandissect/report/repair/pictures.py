@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from ...artifacts.ranking import ArtifactRanking
 from ...artifacts.results import Repair
 from ...core.images import to_uint8
-from ...core.protocols import Generator
+from ...core.protocols import Generator, limit_rows
 from ...inference.upsampling import upsample
 from ...interventions.apply import generate
 from ...interventions.edits import Insertion
@@ -113,9 +113,13 @@ class RepairPictures:
         before, after = self.generator(z), generate(self.generator, z, [self.edit])
         return _to_pixels(before), _to_pixels(after)
 
+    @property
+    def _num_changed(self) -> int:
+        return limit_rows(self.generator, NUM_CHANGED)
+
     def random(self) -> ImagePairs:
         """Return pairs of the first images of the measurement."""
-        return self.pairs(range(NUM_RANDOM), self.repair.sample_seed)
+        return self.pairs(range(limit_rows(self.generator, NUM_RANDOM)), self.repair.sample_seed)
 
     def extremes(self, *, worst: bool) -> ImagePairs:
         """Return pairs of the images with the lowest or highest realism before the repair."""
@@ -124,7 +128,7 @@ class RepairPictures:
 
     def changes(self) -> Float[Tensor, "H W"]:
         """Return the mean absolute change of each pixel, float ``[H, W]``, in units of 1/255."""
-        before, after = self.pairs(range(NUM_CHANGED), self.repair.sample_seed)
+        before, after = self.pairs(range(self._num_changed), self.repair.sample_seed)
         return (after.float() - before.float()).abs().mean(dim=(0, 1))
 
     def strips(self) -> list[Strip]:
@@ -133,7 +137,7 @@ class RepairPictures:
         difference = (after.int() - before.int()).abs()
         factor = choose_amplification(difference)
         difference = difference.mul(factor).clamp(max=255).byte()
-        title = f"The first {NUM_RANDOM} images of the held-out seed"
+        title = f"The first {len(before)} images of the held-out seed"
         labels = ("before", "after", f"difference \N{MULTIPLICATION SIGN} {factor}")
         strips = [Strip(title, labels, _tile_blocks([before, after, difference]))]
         for name, worst in (("lowest", True), ("highest", False)):
@@ -142,9 +146,8 @@ class RepairPictures:
         heat = self.changes()
         share = heat / heat.max().clamp(min=1e-9)
         picture = (share * 255).byte().expand(1, 3, -1, -1)
-        title = (
-            f"Where pixels change, mean of {NUM_CHANGED} images; white is a change of {float(heat.max()):.1f} of 255"
-        )
+        white = f"{float(heat.max()):.1f} of 255"
+        title = f"Where pixels change, mean of {self._num_changed} images; white is a change of {white}"
         strips.append(Strip(title, (), (Block(tile_images([picture])),)))
         return strips
 
