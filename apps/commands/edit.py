@@ -28,8 +28,8 @@ class Options:
         out: PNG file to write.
         generator: Generator: a bundled name, a .safetensors file, or a training folder; by default the bundled one that
             the recipe names.
-        inputs: Pictures that a translator is put on, those of the recipe: one or more of scenes, scenes:COUNT, FOLDER,
-            FOLDER@SPLIT, or edges: or labels: and one of these.
+        inputs: Pictures of the recipe, for a translator, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         columns: Maximum number of images per row.
         overwrite: Replace an existing file.
         device: Device to compute on: auto, cpu, cuda or mps.

@@ -15,8 +15,9 @@ from gandissect import dissect
 from gandissect.causal.units import measure_unit_effects
 
 from .background.disk_cache import BUNDLED, attach_networks
+from .networks import open_generator
 from .units.chooser import EFFECT_SEED
-from .visit import first_layer
+from .visit import DEFAULT_INPUTS, first_layer
 
 NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50
 
@@ -28,7 +29,8 @@ def make_bundle(names: Sequence[str]) -> None:
         names: Names of the generators.
     """
     for name in names:
-        generator, segmenter = generators.load(name), segmenters.load(segmenters.find_for(name))
+        generator = open_generator(name, "auto", DEFAULT_INPUTS)
+        segmenter = segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
         dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)
         print(dissection.save(BUNDLED / f"{name}.safetensors", overwrite=True))

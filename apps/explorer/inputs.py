@@ -14,16 +14,13 @@ from torch import Tensor
 from gandissect import UNLABELED, Concept, Generator
 from generators import Translator
 from segmenters.datasets import Scenes
-from segmenters.datasets.decoding import SENT_FORMATS
 
 from .background.resources import escape, load_segmenter, visitor_memory
 from .display.images import draw_picture
-from .latent import inversions
 from .networks import fingerprint_of, label_image
 from .state import NUM_INPUTS, input_key
+from .uploads import ENDINGS, MAX_MEGABYTES, Upload, decode_upload, receive
 from .visit import Visit
-
-ENDINGS = {"JPEG": ("jpg", "jpeg"), "PNG": ("png",), "WEBP": ("webp",)}
 
 
 def as_translator(generator: Generator) -> Translator | None:
@@ -36,14 +33,13 @@ def choose_own(generator: Translator, segmenter_name: str, device: str) -> Gener
 
     A translator of label maps is put on the segmented picture.
     """
-    endings = [ending for kind in SENT_FORMATS for ending in ENDINGS[kind]]
     key = input_key(st.session_state.get(NUM_INPUTS, 0))
     with st.sidebar:
-        file = st.file_uploader("Translate your picture", endings, key=key, max_upload_size=inversions.MAX_MEGABYTES)
+        file = st.file_uploader("Translate your picture", ENDINGS, key=key, max_upload_size=MAX_MEGABYTES)
         if file is None:
             return None
         try:
-            upload = inversions.receive(file.getvalue())
+            upload = receive(file.getvalue())
             name = ("own input", fingerprint_of(generator), segmenter_name, upload.digest)
             own: Generator = visitor_memory().get(name, lambda: _put_on(generator, upload, segmenter_name, device))
         except ValueError as error:
@@ -52,13 +48,13 @@ def choose_own(generator: Translator, segmenter_name: str, device: str) -> Gener
     return own
 
 
-def _put_on(generator: Translator, upload: inversions.Upload, segmenter_name: str, device: str) -> Generator:
+def _put_on(generator: Translator, upload: Upload, segmenter_name: str, device: str) -> Generator:
     """Return a translator on an uploaded picture.
 
     Raises:
         ValueError: If the picture cannot be read or used.
     """
-    image = inversions.decode_upload(upload, generator.image_size[0])
+    image = decode_upload(upload, generator.image_size[0])
     if isinstance(image, str):
         raise ValueError(image)
     if not generator.input_concepts:

@@ -14,9 +14,11 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+import generators
 from gandissect import Generator, Segmenter, UnitSet, generate
 from gandissect.inference.upsampling import upsample
 from gandissect.interventions.edits import Edit
+from segmenters.datasets import open_inputs
 
 FORWARD_SLOTS = threading.BoundedSemaphore(4)
 """Semaphore that limits concurrent forward passes, and with them memory; networks hold no state of a visitor."""
@@ -29,6 +31,21 @@ def fingerprint_of(network: Generator | Segmenter) -> str:
     if network not in _FINGERPRINTS:
         _FINGERPRINTS[network] = network.fingerprint
     return _FINGERPRINTS[network]
+
+
+def open_generator(name: str, device: str, inputs: Sequence[str]) -> Generator:
+    """Load a generator; put a translator on pictures.
+
+    Args:
+        name: Bundled name, file or folder.
+        device: Device to load it on.
+        inputs: Specifications of a translator's pictures; others ignore them.
+    """
+    generator = generators.load(name, device)
+    if not isinstance(generator, generators.Translator):
+        return generator
+    label_maps = bool(generator.input_concepts)
+    return generator.on(open_inputs(inputs, generator.image_size[0], label_maps=label_maps))
 
 
 @torch.inference_mode()

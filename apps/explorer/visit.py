@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from gandissect import Generator
-from gandissect.core.protocols import as_translation
+from generators import Translator
 
 DEFAULT_INPUTS = ("scenes",)
 """Specifications of the pictures that a translator is put on where none are named."""
@@ -55,7 +55,7 @@ def first_layer(generator: Generator) -> str:
     For a translator it is the middle one of those that draw, which begin at the coarsest grid.
     """
     layers = list(generator.layers)
-    if as_translation(generator):
+    if isinstance(generator, Translator):
         areas = [info.height * info.width for info in generator.layers.values()]
         layers = layers[areas.index(min(areas)) :]
     return layers[len(layers) // 2]

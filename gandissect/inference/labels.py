@@ -52,7 +52,7 @@ class InputLabels:
         """Return the label maps of consecutive samples, int64 ``[batch, H, W]`` on CPU; -1 where there is no label.
 
         Raises:
-            ValueError: If a label is none of the pictures' concepts.
+            ValueError: If a label is not one of the pictures' concepts.
         """
         labels = self._pictures.labels(samples).cpu()
         count = len(self._indices) - 1

@@ -17,6 +17,7 @@ from explorer_visitor import AppTest, Open, read_pictures, read_texts, settle
 from PIL import Image
 
 import generators
+from apps.explorer import uploads
 from apps.explorer.latent import inversions
 from gandissect.core.sampling import derive_seed
 from gandissect.latent import Inversion
@@ -272,7 +273,7 @@ GOOD = {
 @pytest.mark.parametrize(("data", "plain", "far"), GOOD.values(), ids=GOOD.keys())
 def test_every_kind_of_photograph_is_read_as_viewers_show_it(data: bytes, plain: Image.Image, far: int) -> None:
     """``far``: tolerance of lossy and print formats, in steps of 255."""
-    seen = inversions.decode_upload(inversions.receive(data), 16)
+    seen = uploads.decode_upload(uploads.receive(data), 16)
     assert not isinstance(seen, str), seen
     assert (seen - read_image(encoded(plain), 16)).abs().max() <= far / 127.5 + 1e-6
 

@@ -145,7 +145,7 @@ def test_repair_takes_inputs(gandissect, model: Path, tiny_unet: Path, tmp_path:
     assert isinstance(repaired, Translator) and isinstance(T, Translator)
     scenes = open_inputs(["scenes:4"], 16)
     wanted = generate(T.on(scenes), T.on(scenes).sample_z(4), [Ablation(UnitSet("block1", (0, 1)))])
-    assert torch.allclose(repaired.on(scenes)(repaired.on(scenes).sample_z(4)), wanted, atol=1e-5)
+    assert torch.allclose(repaired.on(scenes)(repaired.on(scenes).sample_z(4)), wanted, atol=0.02)  # in half precision
     status, _, error = gandissect(*words, *sizes, "--out", tmp_path / "none")
     assert status == 2 and "name them with --inputs" in error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -83,16 +83,18 @@ class Networks:
     Args:
         style: A StyleGAN, which has w and noise.
         plain: A DCGAN, whose layers are rectified.
-        segmenter: Labels images of both.
+        segmenter: Labels images of all.
+        translator: A U-Net, on label maps of the segmenter's concepts.
     """
 
     style: generators.StyleGAN
     plain: generators.DCGAN
     segmenter: ColorSegmenter
+    translator: generators.UNetTranslator
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
-        return self.style, self.plain, self.segmenter.weights
+        return self.style, self.plain, self.segmenter.weights, self.translator
 
     @property
     def pair(self) -> tuple[generators.DCGAN, ColorSegmenter]:
@@ -121,7 +123,17 @@ def make_networks() -> Networks:
                 nn.init.normal_(module.weight, 0, 0.25)
     for network in (style, plain):
         enliven(network).eval().requires_grad_(False)
-    return Networks(style, plain, ColorSegmenter())
+    segmenter = ColorSegmenter()
+    return Networks(style, plain, segmenter, _translate_labels(segmenter))
+
+
+def _translate_labels(segmenter: ColorSegmenter) -> generators.UNetTranslator:
+    names = [concept.name for concept in segmenter.concepts]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        translator = generators.UNetTranslator(SIZE, 4, input_concepts=names).eval().requires_grad_(False)
+    maps = torch.randint(-1, len(names), (8, SIZE, SIZE), generator=torch.Generator().manual_seed(1), device="cpu")
+    return translator.on(maps)
 
 
 UNITS = UnitSet("layer2", (0, 2))
@@ -139,6 +151,11 @@ def _shards(n: Networks, folder: Path) -> Any:
 def _dissect(n: Networks, **options: Any) -> gandissect.Dissection:
     settings = {"num_samples": 8, "batch_size": 4, "quantile": 0.1} | options
     return gandissect.dissect(*n.pair, ["layer1", "layer2"], **settings, **QUIET)
+
+
+def _dissect_labels(n: Networks, labels: Any) -> gandissect.Dissection:
+    settings = {"num_samples": 8, "batch_size": 4, "quantile": 0.1, "labels": labels}
+    return gandissect.dissect(n.translator, n.segmenter, ["encoder2", "decoder1"], **settings, **QUIET)
 
 
 def _intervene(n: Networks) -> Tensor:
@@ -190,6 +207,9 @@ CALLS: Mapping[str, Call] = {
         n.plain, UNITS, n.yardstick, (0, 1, 2), num_images=24, num_sets=2, num_controls=2, **QUIET
     ),
     "gandissect.compare": lambda n, _: gandissect.compare([_dissect(n), _dissect(n, seed=1)]),
+    "gandissect.compare_labels": lambda n, _: gandissect.compare_labels(
+        *map(partial(_dissect_labels, n), ("output", "input"))
+    ),
     "gandissect.dissect": lambda n, _: _dissect(n),
     "gandissect.dissect, curves": lambda n, _: _dissect(n, curves=True, padding="zeros"),
     "gandissect.dissect_shard": _shards,

@@ -10,15 +10,12 @@ import streamlit as st
 from jaxtyping import Float32
 from torch import Tensor
 
-import generators
 from gandissect import Dissection, Generator, Segmenter, UnitSet
 from gandissect.causal.values import quantile_table
 from gandissect.core.protocols import as_conditional
-from generators import Translator
-from segmenters.datasets import open_inputs
 
 from ..levels import LEVELS
-from ..networks import FORWARD_SLOTS
+from ..networks import FORWARD_SLOTS, open_generator
 from ..state import MEMORY
 from ..visit import DEFAULT_INPUTS
 from .dissector import Dissector
@@ -63,10 +60,7 @@ def identify_files(name: str) -> tuple[tuple[str, int, int, int], ...]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _load_generator(name: str, device: str, files: Hashable, inputs: tuple[str, ...]) -> Generator:  # noqa: ARG001  # the cache's key
-    generator = generators.load(name, device)
-    if isinstance(generator, Translator):
-        size = generator.image_size[0]
-        generator = generator.on(open_inputs(inputs, size, label_maps=bool(generator.input_concepts)))
+    generator = open_generator(name, device, inputs)
     len(generator.layers)  # computed on first use: do it here, before two visitors do it concurrently
     return generator
 

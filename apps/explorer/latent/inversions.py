@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import threading
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -18,12 +15,8 @@ from gandissect import Generator, Segmenter
 from gandissect.fidelity import Encoder
 from gandissect.latent import Inversion, invert
 from gandissect.report import draw_inversion
-from segmenters.datasets import read_image
 
 from ..background.tasks import advance
-
-MAX_MEGABYTES = 20
-"""Maximum size of an uploaded file, in MB."""
 
 STEPS = (50, 150, 500)
 """Available numbers of steps; the second one is the default."""
@@ -31,41 +24,6 @@ STEPS = (50, 150, 500)
 NUM_CANDIDATES, NUM_STARTS = 500, 3
 NUM_WITHOUT_GRADIENTS = 2_000
 """Number of samples to search for a generator without gradients."""
-
-_ONE_AT_A_TIME = threading.Lock()  # decoding a large picture takes hundreds of megabytes
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An uploaded picture.
-
-    Args:
-        data: Bytes of the file.
-        digest: SHA-256 of the bytes, which identifies the picture.
-    """
-
-    data: bytes
-    digest: str
-
-
-def receive(data: bytes) -> Upload:
-    """Wrap the bytes of an uploaded file.
-
-    Raises:
-        ValueError: If the file is too large.
-    """
-    if len(data) > MAX_MEGABYTES * 2**20:
-        raise ValueError(f"the file must have at most {MAX_MEGABYTES} MB; got {len(data) / 2**20:.1f} MB")
-    return Upload(data, hashlib.sha256(data).hexdigest())
-
-
-def decode_upload(upload: Upload, size: int) -> Float32[Tensor, "3 size size"] | str:
-    """Return an uploaded picture cropped and resized, ``[3, size, size]``, or the reason why it cannot be read."""
-    with _ONE_AT_A_TIME:
-        try:
-            return read_image(upload.data, size)
-        except ValueError as error:
-            return str(error)
 
 
 class CountedGenerator:

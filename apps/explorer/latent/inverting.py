@@ -21,10 +21,9 @@ from ..display.before_after import show_change, show_shares
 from ..display.images import draw_picture
 from ..networks import fingerprint_of, label_image
 from ..state import NUM_UPLOADS, UPLOAD, UPLOAD_ERROR, UPLOAD_REQUESTED, UPLOAD_TASK, upload_key
+from ..uploads import ENDINGS, MAX_MEGABYTES, Upload, decode_upload, receive
 from ..visit import Visit
 from . import inversions
-
-ENDINGS = {"JPEG": ("jpg", "jpeg"), "PNG": ("png",), "WEBP": ("webp",)}
 
 
 def draw_inverting(visit: Visit) -> None:
@@ -41,7 +40,7 @@ def draw_inverting(visit: Visit) -> None:
     upload = st.session_state.get(UPLOAD)
     if upload is None:
         return
-    image = visitor_memory().get((UPLOAD, upload.digest, size), lambda: inversions.decode_upload(upload, size))
+    image = visitor_memory().get((UPLOAD, upload.digest, size), lambda: decode_upload(upload, size))
     if isinstance(image, str):
         st.error(escape(image))
         return
@@ -55,17 +54,16 @@ def draw_inverting(visit: Visit) -> None:
 
 def choose_search(visit: Visit, has_gradients: bool) -> tuple[str, int]:
     """Let the visitor upload a picture, and choose latent space and number of steps; return both."""
-    endings = [ending for kind in SENT_FORMATS for ending in ENDINGS[kind]]
     key = upload_key(st.session_state.get(NUM_UPLOADS, 0))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.file_uploader(
             "Your picture",
-            endings,
+            ENDINGS,
             key=key,
             on_change=store_upload,
             args=(key,),
             width=420,
-            max_upload_size=inversions.MAX_MEGABYTES,
+            max_upload_size=MAX_MEGABYTES,
         )
         spaces = capabilities(visit.generator).inversion_spaces
         space = st.selectbox(
@@ -93,7 +91,7 @@ def explain_search(visit: Visit, has_gradients: bool, size: int) -> None:
     else:
         result = f"the result is the nearest of {inversions.NUM_WITHOUT_GRADIENTS} samples"
         method = f"{escape(visit.generator.name)} is not differentiable; {result}."
-    limits = f"at most {inversions.MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
+    limits = f"at most {MAX_MEGABYTES} MB and {MAX_SENT_PIXELS // 10**6} megapixels"
     st.caption(
         f"{kinds}, {limits}. The picture is rotated upright, resized and center-cropped to {size} x {size} pixels, as "
         f"in `gandissect invert`. {method}"
@@ -112,7 +110,7 @@ def store_upload(key: str) -> None:
     if file is None:
         return
     try:
-        st.session_state[UPLOAD] = inversions.receive(file.getvalue())
+        st.session_state[UPLOAD] = receive(file.getvalue())
         st.session_state[UPLOAD_REQUESTED] = True
     except ValueError as error:
         st.session_state[UPLOAD_ERROR] = str(error)
@@ -141,7 +139,7 @@ def cancel_task(key: Hashable) -> None:
 def follow_inversion(
     visit: Visit,
     segmenter: Segmenter,
-    upload: inversions.Upload,
+    upload: Upload,
     image: Float32[Tensor, "3 H W"],
     space: str,
     num_steps: int,
