@@ -26,8 +26,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gandissect.core.pictures import PictureSubset, load_pictures
-from gandissect.core.protocols import ClassedSource, PictureSource
+from gandissect.core.pictures import load_pictures
+from gandissect.core.protocols import PictureSource
 from gandissect.core.sampling import derive_seed
 from gandissect.storage.runs import update_ema
 
@@ -40,7 +40,7 @@ from .losses import least_squares_discriminator, least_squares_generator
 from .networks import TrainedGenerator
 from .pictures import RealPictures, to_images
 from .pool import PicturePool
-from .translation import NUM_MEASURED, NUM_SHOWN, draw_columns
+from .translation import NUM_MEASURED, NUM_SHOWN, draw_columns, pick_domain
 from .translation_settings import CycleGANSettings
 from .turns import Figures, Moment, Turn
 
@@ -63,7 +63,7 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
             raise ValueError(f"cyclegan needs pictures of two domains; got {len(self.domains)}: {self.domains}")
         seeds = settings.seed, derive_seed(settings.seed, "second domain")  # two orders, which never pair pictures
         self.pictures_of = [
-            RealPictures(replace(settings, seed=seed), _pick_domain(source, name), self.rows, self.device)
+            RealPictures(replace(settings, seed=seed), pick_domain(source, name), self.rows, self.device)
             for name, seed in zip(self.domains, seeds, strict=True)
         ]
         self.average_back = deepcopy(self.back).eval().requires_grad_(False)
@@ -147,7 +147,7 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
 
     def place(self, generator: LayeredGenerator) -> LayeredGenerator:
         """Return the averaged generator on held-out pictures of the first domain."""
-        return cast(Translator, generator).on(_pick_domain(self.held_out or self.source, self.domains[0]))
+        return cast(Translator, generator).on(pick_domain(self.held_out or self.source, self.domains[0]))
 
     def measure(self, generator: LayeredGenerator, growth: Growth) -> dict[str, float]:  # noqa: ARG002
         """Return the mean absolute error of held-out pictures that are translated and translated back, in [-1, 1]."""
@@ -166,7 +166,7 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
         shown, back = self.held_out or self.source, self.average_back.export(self.settings.resolution)
         found = []
         for name, first, second in zip(self.domains, (generator, back), (back, generator), strict=True):
-            pictures = to_images(load_pictures(_pick_domain(shown, name), limit).to(self.device))
+            pictures = to_images(load_pictures(pick_domain(shown, name), limit).to(self.device))
             translated = first(pictures.flatten(1))
             found.append((pictures, translated, second(translated.flatten(1))))
         return found
@@ -175,10 +175,3 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
         """Return the real pictures of both domains."""
         first, second = (pictures.load(moment.number).images for pictures in self.pictures_of)
         return first, second
-
-
-def _pick_domain(source: PictureSource, name: str) -> PictureSubset:
-    """Return the pictures of a domain."""
-    classed = cast(ClassedSource, source)  # the engine has checked that there are classes
-    own = classed.class_indices == classed.classes.index(name)
-    return PictureSubset(source, tuple(own.nonzero().flatten().tolist()))

@@ -45,7 +45,7 @@ from .evolution_settings import EvolutionSettings
 from .networks import TrainedGenerator, sizes_of
 from .settings import GANSettings, TrainingSettings
 from .stackgan_settings import StackGANSettings
-from .stargan_settings import StarGANSettings
+from .stargan_settings import STARGAN
 from .translation_settings import CycleGANSettings, Pix2PixSettings
 from .unit_settings import UNITSettings
 from .variational_settings import VAEGANSettings, VAESettings
@@ -300,15 +300,15 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
         ),
         "stargan": Family(
             "StarGAN (Choi et al. 2018), one translator of pictures between any two of several domains",
-            StarGANSettings(
-                architecture="stargan", width=16, batch_size=8, learning_rate=5e-4, ema_half_life=2_000.0, resident=True
-            ),
+            STARGAN,
             {"generator": make_stargan, "discriminator": make_stargan_discriminator},
             conditional=True,
         ),
         "unit": Family(
             "UNIT (Liu et al. 2017), translators between domains whose pictures share a latent code",
-            UNITSettings(architecture="unit", width=16, batch_size=8, ema_half_life=2_000.0, resident=True),
+            UNITSettings(
+                architecture="unit", width=16, batch_size=8, learning_rate=4e-4, ema_half_life=2e3, resident=True
+            ),
             {"generator": make_unit, "discriminator": make_unit_discriminator},
             conditional=True,
         ),

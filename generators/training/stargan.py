@@ -22,8 +22,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gandissect.core.pictures import PictureSubset
+
 from ..architectures.base import LayeredGenerator
-from ..architectures.stargan import DomainJudgment
+from ..architectures.stargan import DomainJudgment, StarGAN
 from .engine import TrainingTask
 from .losses import gradient_penalty, mean_generator, wasserstein_discriminator
 from .stargan_settings import StarGANSettings
@@ -92,6 +94,11 @@ class StarGANTask(TrainingTask[StarGANSettings]):
         with self.autocast():
             judgment: DomainJudgment = network(images)
         return DomainJudgment(*(logits.float() for logits in judgment))
+
+    def place(self, generator: LayeredGenerator) -> LayeredGenerator:
+        """Return the averaged generator on held-out pictures, which it translates to domains that are drawn."""
+        shown = self.held_out or self.source
+        return cast(StarGAN, generator).on(PictureSubset(shown, range(len(shown))))  # not inputs, if it has any
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
         """Write a picture with a row for each of a few pictures: itself, and its translation to each domain."""

@@ -49,7 +49,7 @@ class StarGANSettings(TrainingSettings):
     blocks: int = 4
     discriminator_width: int = 32
     discriminator_learning_rate: float | None = None
-    discriminator_turns: int = 2
+    discriminator_turns: int = 1
     penalty_weight: float = 10.0
     domain_weight: float = 1.0
     cycle_weight: float = 10.0
@@ -77,3 +77,15 @@ class StarGANSettings(TrainingSettings):
         """Return the learning rate of a network at the start."""
         own = self.discriminator_learning_rate if network == "discriminator" else None
         return self.learning_rate if own is None else own
+
+
+STARGAN = StarGANSettings(
+    architecture="stargan",
+    width=16,
+    batch_size=8,
+    learning_rate=1e-3,  # the paper's 1e-4 is for 200,000 steps
+    discriminator_learning_rate=5e-4,
+    ema_half_life=2_000.0,
+    resident=True,
+)
+"""Settings to begin with."""

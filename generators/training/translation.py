@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchvision.utils import save_image
 
-from gandissect.core.protocols import PairedSource
+from gandissect.core.pictures import PictureSubset
+from gandissect.core.protocols import ClassedSource, PairedSource, PictureSource
 from gandissect.core.types import Concept
 from gandissect.storage.files import atomic_path
 
@@ -44,3 +46,15 @@ def show_inputs(source: PairedSource, maps: Float[Tensor, "batch channel H W"]) 
     labels = maps[:, 0].long().cpu()
     known = labels.where((labels >= 0) & (labels < len(concepts)), len(concepts))
     return colors[known].permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def pick_domain(source: PictureSource, name: str) -> PictureSubset:
+    """Return the pictures of a domain.
+
+    Args:
+        source: Pictures of several domains, which are their classes.
+        name: Name of the domain.
+    """
+    classed = cast(ClassedSource, source)  # a task of several domains has checked that there are classes
+    own = classed.class_indices == classed.classes.index(name)
+    return PictureSubset(source, tuple(own.nonzero().flatten().tolist()))

@@ -8,14 +8,13 @@ from pathlib import Path
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torchvision.utils import save_image
 
 from gandissect.core.pictures import load_pictures, pick_evenly
 from gandissect.core.protocols import PictureSource, as_classed
-from gandissect.storage.files import atomic_path
 
 from ..architectures.base import LayeredGenerator
 from .pictures import to_images
+from .translation import draw_columns
 
 NUM_SHOWN = 8
 """Number of inputs."""
@@ -47,6 +46,4 @@ def draw_translations(
     """
     with torch.inference_mode():
         translated = [generator(generator.join_row(images.flatten(1), classes)) for classes in columns]
-    grid = torch.stack([images, *translated], dim=1).flatten(0, 1)
-    with atomic_path(path, overwrite=True) as temporary:
-        save_image(grid, temporary, nrow=len(columns) + 1, normalize=True, value_range=(-1, 1), format="png")
+    draw_columns([images, *translated], path, 1)

@@ -33,6 +33,7 @@ from ..architectures.unit import UNIT, UNITDiscriminator
 from .engine import TrainingTask
 from .growth import Growth
 from .losses import least_squares_discriminator, least_squares_generator
+from .translation import pick_domain
 from .translation_grid import draw_translations, load_shown
 from .turns import Figures, Moment, Turn
 from .unit_settings import UNITSettings
@@ -122,6 +123,11 @@ class UNITTask(TrainingTask[UNITSettings]):
         with self.autocast():
             logits: Tensor = self.discriminator.codes(codes)
         return logits.float()
+
+    def place(self, generator: LayeredGenerator) -> LayeredGenerator:
+        """Return the averaged generator on held-out pictures of the first domain, which it translates to the second."""
+        translator = cast(UNIT, generator)
+        return translator.on(pick_domain(self.held_out or self.source, translator.domains[0]))
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
         """Write a picture with a row for each of a few pictures: itself, and its image in each domain."""

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tiny_gans import Noise, tiny, tiny_task
+from tiny_generators import draw_pictures
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 from torchvision.io import read_image
 
 import generators
-from generators.training import train_generator
+from generators.training import make_task, train_generator
 from generators.training.growth import Growth
 from generators.training.turns import Moment
 from generators.training.unit import confusion, standard_divergence
@@ -169,7 +170,9 @@ def test_a_snapshot_shows_pictures_beside_their_translations(architecture: str, 
     train_generator(tiny(architecture, images=8), Noise(16), tmp_path, device="cpu")
     (path,) = tmp_path.glob("samples-*.png")
     assert tuple(read_image(str(path)).shape) == (3, 2 + 8 * 18, 2 + columns * 18)
-    trained = generators.load(tmp_path, device="cpu").on(Noise(6))
+    trained = generators.load(tmp_path, device="cpu").on(draw_pictures(6))
     assert trained(trained.sample_z(6)).shape == (6, 3, 16, 16)
+    placed = (task := make_task(tiny(architecture), Noise(16), device="cpu")).place(task.average.export(16))
+    assert placed(placed.sample_z(3)).isfinite().all()
     pixels = read_image(str(path))[:, 2:18, 2:18].float()
     assert (pixels - Noise().batch([0]).images[0].float()).abs().max() <= 1, "the first column is the pictures"
