@@ -15,6 +15,7 @@ TITLES = {
     "egan": "E-GAN",
     "vae": "VAE",
     "vaegan": "VAE-GAN",
+    "stackgan": "StackGAN",
 }
 
 
@@ -82,6 +83,13 @@ NOON_AND_DUSK = TrainingPictures(
     dataset="15,000 rendered scenes of seed 0 in two lights, noon and dusk, which are never paired in training",
     license="MIT, like the toolkit: trained on rendered pictures only",
 )
+CAPTIONED_SCENES = TrainingPictures(
+    data="captions:scenes:15000",
+    segmenter="unet-scenes",
+    shows="rendered outdoor scenes from captions",
+    dataset="15,000 rendered scenes of seed 0, with ten captions each",
+    license="MIT, like the toolkit: trained on rendered pictures only",
+)
 CPU = "--images 200000 --decay-from 0.6"
 LONG = "--images 340000 --decay-from 0.6"
 SLOW_GROWTH = " --hold-images 10000 --fade-images 10000"
@@ -120,6 +128,13 @@ CPU_MODELS: Mapping[str, Model] = {
     "sagan-outdoor64": Model("sagan", OUTDOOR, TWO_RATES, WATCHED_SNAPSHOTS),
     "cogan-scenes64": Model(
         "cogan", NOON_AND_DUSK, "--width 32 --images 300000 --decay-from 0.5", AUTOENCODER_SNAPSHOTS, chosen=False
+    ),
+    "stackgan-scenes64": Model(
+        "stackgan",
+        CAPTIONED_SCENES,
+        "--caption-images 90000 --first-images 180000 --images 420000 --decay-from 0.8",
+        "--snapshot-images 30000 --checkpoint-images 15000",
+        chosen=False,
     ),
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),
     "progan-streets64": Model("progan", STREETS, CPU + WEAKER, CPU_SNAPSHOTS),
