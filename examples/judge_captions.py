@@ -37,6 +37,7 @@ import generators
 import segmenters
 from gandissect import Yardstick
 from gandissect.core import from_uint8, load_pictures, make_rng, resolve_device
+from gandissect.report import write_grid
 from gandissect.stats import wilson_interval
 from gandissect.storage import load_tensors, save_tensors, write_json
 from generators import StackGAN
@@ -46,6 +47,7 @@ BATCH = 64
 NUM_WRONG = 99
 """Number of wrong captions beside the right one."""
 NUM_VARIED, NUM_PER_CAPTION = 64, 16
+NUM_ROWS = 8
 JUDGE_SEED, HELD_OUT_SEED = 7, 2
 """Seeds of the scenes for the judge and for evaluation; generators learn from seed 0."""
 FORMAT = "gandissect-example-judge"
@@ -68,6 +70,7 @@ class Options:
         judge: File of the judge, which is trained and written if it does not exist.
         seed: Seed of noise and judge.
         out: JSON file to write.
+        figure: PNG file to write: a held-out scene per row, with three sketches and pictures of its caption.
         device: Device to compute on: auto, cpu, cuda or mps.
     """
 
@@ -80,6 +83,7 @@ class Options:
     judge: Path = Path("judge.safetensors")
     seed: int = 0
     out: Path | None = None
+    figure: Path | None = None
     device: str = "auto"
 
 
@@ -331,9 +335,24 @@ def judge_generator(options: Options) -> dict[str, Any]:
     return figures
 
 
+def draw_figure(options: Options, path: Path) -> None:
+    """Write held-out scenes, each with sketches and pictures of its caption, and print the captions."""
+    generator = generators.load(options.generator, options.device)
+    assert isinstance(generator, StackGAN)
+    scenes = Scenes(generator.image_size[0], NUM_ROWS, HELD_OUT_SEED)
+    texts = [scenes.caption(index, 1).text for index in range(NUM_ROWS)]
+    drawn = [generate(generator, texts, options.seed + column) for column in range(1, 4)]
+    real = from_uint8(load_pictures(scenes, NUM_ROWS))
+    columns = [real, *(part for images, sketches in drawn for part in (sketches, images))]
+    write_grid(torch.stack(columns, 1).flatten(0, 1), path, len(columns), overwrite=True)
+    print("\n".join(texts))
+
+
 def main(options: Options) -> None:
     """Print the figures, and write them if asked to."""
     figures = judge_generator(options)
+    if options.figure is not None:
+        draw_figure(options, options.figure)
     for kind in ("generated", "first", "real", "shuffled"):
         print(kind, figures[kind]["attributes"], figures[kind]["r_precision"])
     for name in figures["real"]["by_attribute"]:
