@@ -32,7 +32,7 @@ from gandissect.report import REPORT_FILES
 from gandissect.storage import check_folder, check_new_file, lock_folder, output_folder
 from generators.training.processes import Processes
 
-from ..networks import Model, limit_samples, load_generator, load_segmenter
+from ..networks import Model, describe_with, limit_samples, load_generator, load_segmenter
 from ..summaries import DISSECTION_FILES, print_dissection
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class Options:
         labels: Source of the label maps: output (the segmented images) or input (the true labels of --inputs). To see
             both IoU side by side, dissect twice, and pass the second folder to gandissect report --input-labels.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
+        caption: Captions to draw samples from, each in quotes, for a stackgan; by default those that it learned from.
         layers: Layers to dissect; by default all.
         num_samples: Number of images to generate.
         seed: Seed of the latent vectors.
@@ -81,6 +82,7 @@ class Options:
     inputs: tuple[str, ...] = ()
     labels: LabelSource = "output"
     classes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
     num_samples: int = 1_000
     seed: int = 0
@@ -104,7 +106,7 @@ class Options:
         check_folder(self.out)
         processes = Processes(resolve_device(self.device))
         device = str(processes.device)
-        generator = load_generator(self.generator, device, self.classes, self.inputs)
+        generator = describe_with(load_generator(self.generator, device, self.classes, self.inputs), self.caption)
         networks = generator, load_segmenter(self.segmenter or segmenters.find_for(generator.name), device)
         for name in self.layers:
             lookup(generator.layers, name, "layer")

@@ -29,7 +29,7 @@ from gandissect.causal.concept_effects import EFFECT_SEED
 from gandissect.storage import find_results, output_folder
 
 from ..figures import save_figure
-from ..networks import Model, limit_samples, load_generator, load_segmenter
+from ..networks import Model, describe_with, limit_samples, load_generator, load_segmenter
 
 FIGURE_NAME, CURVES_NAME = "effects.png", "curves.png"
 
@@ -56,6 +56,7 @@ class Options:
         inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
             edges: or labels: and one of these; sample i is picture i.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
+        caption: Captions to draw samples from, each in quotes, for a stackgan; by default those that it learned from.
         num_samples: Number of images to evaluate the units on, besides those that the units are chosen on.
         seed: Seed of these images; it must differ from the seed of the dissection.
         curves: Plot the effect of ablating more and more units of the layer (curves.png), ranked by IoU, by the effect
@@ -77,6 +78,7 @@ class Options:
     dissection: Path | None = None
     inputs: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
     num_samples: int = 1_000
     seed: int = EFFECT_SEED
     curves: bool = False
@@ -116,7 +118,7 @@ class Options:
 
     def _measure(self, folder: Path | None) -> tuple[ConceptEffects, list[str]]:
         """Return the effects, and the names of the files written to the folder, if any."""
-        generator = load_generator(self.generator, self.device, self.classes, self.inputs)
+        generator = describe_with(load_generator(self.generator, self.device, self.classes, self.inputs), self.caption)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         measured = measure_concept_effects(
             generator,

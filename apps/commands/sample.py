@@ -71,13 +71,12 @@ class Options:
         if self.out.suffix.lower() != ".png":
             raise ValueError(f"--out must end in .png; got {self.out}")
         check_new_file(self.out, overwrite=self.overwrite)
-        generator = load_generator(self.generator, self.device, self.classes, self.inputs)
+        generator = describe_with(load_generator(self.generator, self.device, self.classes, self.inputs), self.caption)
         if generator.image_size == (1, 1):
             raise ValueError(
                 f"{generator.name} makes points in the plane, not images; its training folder has pictures of them, "
                 "samples-*.png"
             )
-        generator = describe_with(generator, self.caption)
         count = limit_samples(generator, self.start + self.num_samples) - self.start
         if count < 1:
             raise ValueError(f"--start must be below {self.start + count}, the number of pictures; got {self.start}")
