@@ -28,4 +28,14 @@ from .results import (
     SetScores as SetScores,
 )
 from .shares import measure_concept_shares as measure_concept_shares
+from .translations import (
+    CycleErrors as CycleErrors,
+    FCNScore as FCNScore,
+    LabelScore as LabelScore,
+    PairedErrors as PairedErrors,
+    PictureErrors as PictureErrors,
+    measure_cycle_errors as measure_cycle_errors,
+    measure_fcn_score as measure_fcn_score,
+    measure_paired_errors as measure_paired_errors,
+)
 from .yardstick import Yardstick as Yardstick
