@@ -57,10 +57,12 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
     def __init__(self, settings: CycleGANSettings, source: PictureSource, *others: Any, **options: Any) -> None:
         super().__init__(settings, source, *others, **options)
         if self.processes.count > 1:
-            raise ValueError("cyclegan is trained in one process; got several")
+            raise ValueError(f"cyclegan must be trained in one process, since it has pools; got {self.processes.count}")
         self.domains = self.pictures.classes
         if len(self.domains) != 2:
-            raise ValueError(f"cyclegan needs pictures of two domains; got {len(self.domains)}: {self.domains}")
+            raise ValueError(
+                f"cyclegan needs pictures of two domains; got {len(self.domains)}: {', '.join(self.domains)}"
+            )
         seeds = settings.seed, derive_seed(settings.seed, "second domain")  # two orders, which never pair pictures
         self.pictures_of = [
             RealPictures(replace(settings, seed=seed), pick_domain(source, name), self.rows, self.device)
