@@ -1,7 +1,8 @@
 """Which units of a translator copy what is in its input, and which invent what it draws.
 
     python examples/copied_or_invented.py pix2pix-scenes64 --inputs scenes:500@noon --out runs/copied
-    python examples/copied_or_invented.py summer autumn --inputs scenes:500@summer scenes:500@autumn --out runs/cycle
+    python examples/copied_or_invented.py stargan-scenes64 stargan-scenes64 --classes dusk noon \
+        --inputs scenes:500@noon scenes:500@dusk --out runs/directions
 
 Every layer is dissected twice: by the segmented outputs, and by the true labels of the inputs (`compare_labels`). For
 each layer the script prints how many units follow the input, the output, both alike or neither, and what ablating a
@@ -10,8 +11,9 @@ units, beside the mean effect of the layer's other units on the same concepts (c
 segmented outputs agree with the labels of the inputs, beside their agreement with those of the next picture (floor):
 where both label maps are the same, no unit can follow one of them.
 
-Of two translators, it also tests whether units of the same number have the same concept more often than at random: the
-share among the units that match a concept in both, beside its mean and 95% range over permutations of the units.
+Of two translators, or of two directions of one, it also tests whether units of the same number have the same concept
+more often than at random: the share among the units that match a concept in both, beside its mean and 95% range over
+permutations of the units.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from gandissect.dissection import LabelComparison, UnitAgreement
 from gandissect.inference import InputLabels
 from gandissect.storage import write_json
 from generators import Translator
+from generators.architectures.class_translator import ClassTranslator
 from segmenters.datasets import open_inputs
 from segmenters.datasets.combining import Subset
 
@@ -50,6 +53,7 @@ class Options:
     Args:
         translators: Bundled names, files or training folders of one or more translators.
         inputs: Pictures with labels for each translator, such as scenes:500@noon.
+        classes: Class that each translator translates to, for translators with classes.
         segmenter: Segmenter of the outputs.
         layers: Layers to dissect; by default all.
         num_samples: Number of pictures to dissect on, from the first.
@@ -62,6 +66,7 @@ class Options:
     translators: tyro.conf.Positional[tuple[str, ...]]
     inputs: tuple[str, ...]
     out: Path
+    classes: tuple[str, ...] = ()
     segmenter: str = "unet-scenes"
     layers: tuple[str, ...] = ()
     num_samples: int = 500
@@ -70,11 +75,15 @@ class Options:
     device: str = "auto"
 
 
-def load(name: str, spec: str, options: Options) -> tuple[Translator, Translator]:
+def load(name: str, spec: str, target: str | None, options: Options) -> tuple[Translator, Translator]:
     """Return a translator on the pictures to dissect on, and on those to measure effects on."""
     translator = generators.load(name, options.device)
     if not isinstance(translator, Translator):
         raise ValueError(f"{name} makes images from latent vectors; name translators")
+    if target is not None:
+        if not isinstance(translator, ClassTranslator):
+            raise ValueError(f"{name} has no classes; omit --classes")
+        translator = translator.of_classes(target)
     pictures = open_inputs([spec], translator.image_size[0], label_maps=bool(translator.input_concepts))
     count = options.num_samples + options.num_effects
     if len(pictures) < count:
@@ -106,13 +115,13 @@ def measure_agreement(translator: Translator, segmenter: Segmenter) -> dict[str,
     return found
 
 
-def summarize_effects(units: Sequence[UnitAgreement], effects: UnitEffects) -> dict[str, dict[str, float]]:
+def summarize_effects(units: Sequence[UnitAgreement], effects: UnitEffects) -> dict[str, dict[str, float | None]]:
     """Return what ablating a unit takes from its concept, in percent of all pixels, by what units follow.
 
     Each kind has its number of units, the mean with the half-width of its 95% interval over units, and the mean effect
     of all other units of the layer on the same concepts.
     """
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
     for kind in KINDS:
         chosen = [unit for unit in units if unit.follows == kind and unit.concept is not None]
         if not chosen:
@@ -121,7 +130,7 @@ def summarize_effects(units: Sequence[UnitAgreement], effects: UnitEffects) -> d
         own = 100 * torch.stack([effects.mean[unit.unit, column] for unit, column in zip(chosen, columns, strict=True)])
         sums = torch.stack([100 * effects.mean[:, column].sum() for column in columns])
         others = (sums - own) / max(1, len(effects.mean) - 1)
-        half = float(1.96 * own.std() / math.sqrt(len(own))) if len(own) > 1 else math.nan
+        half = float(1.96 * own.std() / math.sqrt(len(own))) if len(own) > 1 else None
         found[kind] = {"units": len(own), "effect": float(own.mean()), "half": half, "others": float(others.mean())}
     return found
 
@@ -142,9 +151,11 @@ def compare_meaning(first: LabelComparison, second: LabelComparison, layer: str,
     return {"units": len(a), "same": same, "random": float(shares.mean()), "low": low, "high": high}
 
 
-def examine(name: str, spec: str, segmenter: Segmenter, options: Options) -> tuple[LabelComparison, dict[str, Any]]:
+def examine(
+    name: str, spec: str, target: str | None, segmenter: Segmenter, options: Options
+) -> tuple[LabelComparison, dict[str, Any]]:
     """Return the comparison of a translator's units, and all figures."""
-    translator, other = load(name, spec, options)
+    translator, other = load(name, spec, target, options)
     layers = options.layers or tuple(translator.layers)
     output, inputs = (
         dissect(translator, segmenter, layers, options.num_samples, labels=labels, top_images=0)
@@ -155,7 +166,13 @@ def examine(name: str, spec: str, segmenter: Segmenter, options: Options) -> tup
     for row in comparison.layer_records():
         effects = measure_unit_effects(other, segmenter, row["layer"], options.num_effects)
         rows.append(row | {"effects": summarize_effects(comparison.units_of(row["layer"]), effects)})
-    facts = {"translator": name, "inputs": spec, "num_samples": options.num_samples, "num_effects": options.num_effects}
+    title = name if target is None else f"{name} to {target}"
+    facts = {
+        "translator": title,
+        "inputs": spec,
+        "num_samples": options.num_samples,
+        "num_effects": options.num_effects,
+    }
     agreement = measure_agreement(translator, segmenter)
     return comparison, {**facts, "agreement": agreement, "layers": rows, "units": comparison.records()}
 
@@ -211,10 +228,13 @@ def print_figures(figures: dict[str, Any]) -> None:
 
 def _format_layer(row: dict[str, Any]) -> list[str]:
     effects = [row["effects"].get(kind) for kind in KINDS]
-    texts = [
-        f"{found['effect']:+.3f} ± {found['half']:.3f} ({found['others']:+.3f})" if found else "" for found in effects
-    ]
+    texts = ["" if found is None else _format_effect(**found) for found in effects]
     return [row["layer"], str(row["units"]), *(str(row[kind]) for kind in (*KINDS, "neither")), *texts]
+
+
+def _format_effect(units: int, effect: float, half: float | None, others: float) -> str:
+    interval = "" if half is None else f" ± {half:.3f}"
+    return f"{effect:+.3f}{interval} ({others:+.3f}), n = {units}"
 
 
 def main(options: Options) -> None:
@@ -222,8 +242,11 @@ def main(options: Options) -> None:
     if len(options.inputs) != len(options.translators):
         raise ValueError(f"name inputs for each translator; got {len(options.inputs)} for {len(options.translators)}")
     segmenter = segmenters.load(options.segmenter, options.device)
-    pairs = zip(options.translators, options.inputs, strict=True)
-    results = [examine(name, spec, segmenter, options) for name, spec in pairs]
+    if len(options.classes) not in (0, len(options.translators)):
+        raise ValueError(f"name a class for each translator, or none; got {' '.join(options.classes)}")
+    targets = options.classes or [None] * len(options.translators)
+    triples = zip(options.translators, options.inputs, targets, strict=True)
+    results = [examine(*triple, segmenter, options) for triple in triples]
     comparisons = [comparison for comparison, _ in results]
     for _, figures in results:
         print_figures(figures)
@@ -243,7 +266,7 @@ def main(options: Options) -> None:
         {"translators": [figures for _, figures in results], "meaning": meaning},
         overwrite=True,
     )
-    draw(comparisons, [Path(name).name for name in options.translators], options.out / "units.png")
+    draw(comparisons, [Path(figures["translator"]).name for _, figures in results], options.out / "units.png")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class Options:
         import segmenters
         from segmenters.datasets import check_specs
 
-        from ..explorer.visit import DEFAULT_INPUTS
+        from ..explorer.visit import choose_inputs
         from ..networks import load_generator, load_segmenter
 
         if self.num_samples < 1:
@@ -128,7 +128,7 @@ class Options:
         if self.generator is None and not bundled:
             raise ValueError("no generator is bundled; name a .safetensors file")
         name = self.generator or bundled[0]
-        generator = load_generator(name, self.device, inputs=self.inputs, default_inputs=DEFAULT_INPUTS)
+        generator = load_generator(name, self.device, inputs=self.inputs, default_inputs=choose_inputs(name))
         load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
 
 

@@ -17,7 +17,7 @@ from gandissect.causal.units import measure_unit_effects
 from .background.disk_cache import BUNDLED, attach_networks
 from .networks import open_generator
 from .units.chooser import EFFECT_SEED
-from .visit import DEFAULT_INPUTS, first_layer
+from .visit import choose_inputs, first_layer
 
 NUM_SAMPLES, NUM_EFFECT_SAMPLES = 300, 50
 
@@ -29,7 +29,7 @@ def make_bundle(names: Sequence[str]) -> None:
         names: Names of the generators.
     """
     for name in names:
-        generator = open_generator(name, "auto", DEFAULT_INPUTS)
+        generator = open_generator(name, "auto", choose_inputs(name))
         segmenter = segmenters.load(segmenters.find_for(name))
         layer = first_layer(generator)
         dissection = dissect(generator, segmenter, layer, NUM_SAMPLES, top_images=0)

@@ -15,6 +15,14 @@ from generators import Translator
 DEFAULT_INPUTS = ("scenes",)
 """Specifications of the pictures that a translator is put on where none are named."""
 
+INPUTS = {
+    "cyclegan-scenes64": ("scenes@summer@noon",),
+    "pix2pix-scenes64": ("scenes@noon",),
+    "stargan-scenes64": ("scenes@noon@summer",),
+    "unit-scenes64": ("scenes@noon",),
+}
+"""Specifications for bundled translators, of pictures like those that they were trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:
@@ -62,14 +70,19 @@ def first_layer(generator: Generator) -> str:
 
 
 def find_inputs(name: str, settings: argparse.Namespace) -> tuple[str, ...]:
-    """Return the specifications of the pictures that a translator is put on: ``--inputs``, by default scenes.
+    """Return the specifications of the pictures that a translator is put on: ``--inputs``, or those by default.
 
     Args:
         name: Name or path by which the translator was chosen.
         settings: Options of `gandissect explore`; its inputs are for its generator.
     """
     own = settings.inputs if settings.generator in (None, name) else ()
-    return tuple(own) or DEFAULT_INPUTS
+    return tuple(own) or choose_inputs(name)
+
+
+def choose_inputs(name: str) -> tuple[str, ...]:
+    """Return the specifications of the pictures that a translator is put on by default."""
+    return INPUTS.get(name, DEFAULT_INPUTS)
 
 
 def parse_settings() -> argparse.Namespace:

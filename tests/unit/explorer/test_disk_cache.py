@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 import generators
 from apps.explorer.background import disk_cache, dissector
 from apps.explorer.networks import open_generator
-from apps.explorer.visit import DEFAULT_INPUTS, first_layer
+from apps.explorer.visit import choose_inputs, first_layer
 from gandissect import dissect
 from gandissect.causal.units import measure_unit_effects
 from generators.architectures.planted import PLANTED
@@ -112,7 +112,7 @@ def test_every_bundled_generator_ships_with_the_dissection_of_its_first_layer(na
     import segmenters
     from apps.explorer.bundle import NUM_SAMPLES
 
-    generator = open_generator(name, "cpu", DEFAULT_INPUTS)
+    generator = open_generator(name, "cpu", choose_inputs(name))
     segmenter = segmenters.load(segmenters.find_for(name), "cpu")
     found = disk_cache.find_dissection(generator, segmenter, first_layer(generator), NUM_SAMPLES)
     assert found is not None
