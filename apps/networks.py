@@ -97,8 +97,8 @@ def _put_on(translator: Translator, classes: Sequence[str], inputs: Sequence[str
     translator = _choose_classes(translator, classes)
     if inputs is None:
         raise ValueError(
-            f"{translator.name} translates pictures, which this command does not take; use translate, or sample, "
-            "dissect, effect, edit or repair with --inputs"
+            f"{translator.name} translates pictures, which this command does not take; use translate, or a "
+            "command with --inputs, such as sample, dissect or edit"
         )
     if not inputs:
         raise ValueError(f"{translator.name} translates pictures; name them with --inputs")

@@ -27,6 +27,8 @@ class Options:
             folder.
         inception_weights: Weights of FID's Inception network, to compare its features instead (torch-fidelity's
             weights-inception-2015-12-05-6726825d.pth; nothing is downloaded). The distances are then FID and KID.
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         hold_out: Share of each folder without @SPLIT that was held out from training.
         skip_broken: Skip unusable pictures, with a warning that names them.
         seed: Seed of the generated images.
@@ -39,6 +41,7 @@ class Options:
     data: tuple[str, ...]
     segmenter: str | None = None
     inception_weights: Path | None = None
+    inputs: tuple[str, ...] = ()
     hold_out: float = 0.05
     skip_broken: bool = False
     seed: int = 0
@@ -50,7 +53,7 @@ class Options:
         """Print each value and its real-against-real baseline."""
         if self.num_sets < 2:
             raise ValueError(f"num_sets must be at least 2; got {self.num_sets}")
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, inputs=self.inputs)
         network = self._load_network()
         train, held_out = open_with_held_out(
             self.data, generator.image_size[0], self.hold_out, skip_broken=self.skip_broken

@@ -16,7 +16,7 @@ from segmenters.datasets import ImageSource, check_output, open_pictures, open_s
 from segmenters.datasets.combining import UnlabeledSource, concat
 
 from ..figures import save_figure
-from ..networks import Model, load_generator, load_segmenter
+from ..networks import Model, limit_samples, load_generator, load_segmenter
 
 FIGURE_NAME = "shares.png"
 FILES = (ConceptShares.FILE_NAME, FIGURE_NAME)
@@ -37,6 +37,8 @@ class Options:
             the generator's kind of images.
         data: Real pictures, one or more of scenes, scenes:COUNT, FOLDER, or FOLDER@SPLIT (those listed in
             FOLDER/SPLIT.txt).
+        inputs: Pictures that a translator is put on, one or more of scenes, scenes:COUNT, FOLDER, FOLDER@SPLIT, or
+            edges: or labels: and one of these; sample i is picture i.
         hold_out: Share held out from training, to use held-out pictures only; 0 uses all pictures.
         skip_broken: Skip unusable pictures, with a warning that names them.
         num_samples: Number of images to generate.
@@ -50,6 +52,7 @@ class Options:
     generator: Model
     data: tuple[str, ...]
     segmenter: str | None = None
+    inputs: tuple[str, ...] = ()
     hold_out: float = 0.0
     skip_broken: bool = False
     num_samples: int = 1_000
@@ -76,10 +79,11 @@ class Options:
             print("\n".join([*format_table(shares), "", str(shares), *map(str, written)]))
 
     def _measure(self) -> ConceptShares:
-        generator = load_generator(self.generator, self.device)
+        generator = load_generator(self.generator, self.device, inputs=self.inputs)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         real = self._open_real(generator.image_size[0])
-        return measure_concept_shares(generator, segmenter, real, self.num_samples, self.seed)
+        num_samples = limit_samples(generator, self.num_samples)
+        return measure_concept_shares(generator, segmenter, real, num_samples, self.seed)
 
     def _open_real(self, size: int) -> ImageSource:
         """Return the real pictures.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import importlib
 import json
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from torchvision.io import ImageReadMode, read_image, write_png
 
 import generators
+from apps import commands
 from gandissect import Ablation, Dissection, UnitSet, compare_labels, generate
 from gandissect.core import NetworkId
 from generators import DCGAN, ResNetTranslator, StarGAN, Translator, UNetTranslator
@@ -133,6 +136,38 @@ def test_dissection_effect_and_repair_take_inputs(gandissect, model: Path, pictu
     status, printed, error = gandissect(*effect)
     assert status == 0, error
     assert json.loads(printed)["effects"][0]["num_samples"] == COUNT
+
+
+MOVING = {
+    "directions": ["--out", "directions"],
+    "interpolate": ["--pictures", 0, 1, "--out", "walk.png"],
+    "invert": ["photo.png", "--out", "inverted"],
+    "mix": ["--out", "mixed.png"],
+}
+"""Commands that move through a latent space, with the arguments that they need."""
+
+
+def test_every_command_takes_inputs_or_refuses_a_translator(gandissect, model: Path) -> None:
+    modules = [
+        importlib.import_module(f"apps.commands.{path.stem}") for path in Path(commands.__path__[0]).glob("*.py")
+    ]
+    fields = {
+        module.__name__.rpartition(".")[2]: {field.name for field in dataclasses.fields(module.Options)}
+        for module in modules
+        if hasattr(module, "Options")
+    }
+    loading = {name for name, names in fields.items() if "generator" in names}
+    assert {name for name in loading if "inputs" not in fields[name]} == set(MOVING)
+    for name, words in MOVING.items():
+        status, _, error = gandissect(name, model, *words)
+        assert status == 2 and "which this command does not take; use translate" in error and error.count("\n") == 1
+
+
+def test_concepts_of_translations_are_compared_with_those_of_pictures(gandissect, model: Path) -> None:
+    words = ["shares", model, "--inputs", "scenes:24", "--data", "scenes:48", "--segmenter", "palette", "--json"]
+    status, printed, error = gandissect(*words)
+    assert status == 0, error
+    assert json.loads(printed)["num_samples"] == 24
 
 
 def test_repair_takes_inputs(gandissect, model: Path, tiny_unet: Path, tmp_path: Path) -> None:
