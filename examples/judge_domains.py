@@ -9,13 +9,13 @@ of the pictures. The last fifth is translated from each domain to each other one
 
 - *accuracy*: how often the classifier names the domain that was asked for; its accuracy on real pictures of the last
   fifth is the ceiling, and chance is the floor;
-- *error*: mean absolute error from the true picture in the other domain, in [-1, 1], for each pair of domains; beside
-  it the error of pictures that are not translated, and of the translations of other pictures. On the diagonal,
-  pictures are translated to their own domain;
+- *error*: mean absolute error from the true picture in the other domain, in levels of 0 to 255, for each pair of
+  domains; beside it the error of pictures that are not translated, and of the translations of other pictures. On the
+  diagonal, pictures are translated to their own domain;
 - *identity*: IoU of the translation's segmentation with the true label map; the segmentation of the true picture of
   the other domain is the ceiling, that of the translation of another picture the floor;
 - *cycle*: mean absolute error of pictures that are translated and translated back: as they are, with the translation
-  rounded to 8 bits, and with noise of two gray values added to it, which destroys what is hidden in it;
+  rounded to 8 bits, and with noise of two levels added to it, which destroys what is hidden in it;
 - *codes*, of UNIT: how often a classifier of codes, trained and tested on the same parts, names the domain and the
   place of the scene. Chance is the floor of both; where domains share a code, the domain is near it.
 
@@ -49,8 +49,10 @@ from segmenters.datasets import Scenes, open_source
 from segmenters.datasets.specs import parse_specs
 
 BATCH = 50
-NOISE = 2 / 127.5
-"""Standard deviation of the noise that is added to translations, two gray values in [-1, 1]."""
+LEVELS = 127.5
+"""Levels of 8 bits per unit of images in [-1, 1]."""
+NOISE = 2 / LEVELS
+"""Standard deviation of the noise that is added to translations, two levels."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ def translate(translator: ClassTranslator, images: Tensor, source: str, target: 
 
 
 def absolute_errors(images: Tensor, others: Tensor) -> Tensor:
-    """Return the mean absolute error of each image, float64."""
-    return (images.double() - others.double()).abs().flatten(1).mean(1)
+    """Return the mean absolute error of each image in levels, float64."""
+    return LEVELS * (images.double() - others.double()).abs().flatten(1).mean(1)
 
 
 def summarize(values: Tensor) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def judge_cycles(
     for number, (first, second) in enumerate(permutations(range(len(names)), 2)):
         images = made[first, second]
         noise = torch.randn(images.shape, generator=make_rng(seed, "noise", number))
-        changed = {"clean": images, "rounded": (images * 127.5).round() / 127.5, "noisy": images + NOISE * noise}
+        changed = {"clean": images, "rounded": (images * LEVELS).round() / LEVELS, "noisy": images + NOISE * noise}
         for name, disturbed in changed.items():
             back = translate(translator, disturbed, names[second], names[first])
             found[name].append(absolute_errors(back, real[first]))
