@@ -3,13 +3,9 @@
 ``picture and domain -> encoder1 [w, size, ..] -> encoder2 [2w, size/2, ..] -> encoder3 [4w, size/4, ..]``
 ``-> block1 -> ... -> blockN [4w, size/4, ..] -> decoder1 [2w, size/2, ..] -> decoder2 [w, size, ..] -> output``
 
-The class of a row is the domain that its picture is translated to. It enters through the norms of the blocks: each has
-a scale and an offset per domain. The published network gets the domain as constant planes beside the picture instead.
-After a convolution, these add a constant to each unit, which instance norm subtracts again, except near the zero-padded
-border.
-
-The published network has norms, and ReLU, in the other layers too. Its norms take from each picture its colors and its
-contrast; without them, a short training comes much farther.
+The class of a row is the domain that its picture is translated to. It enters through the norms: each has a scale and an
+offset per domain. The published network gets the domain as constant planes beside the picture instead. After a
+convolution, these add a constant to each unit, which instance norm subtracts again, except near the zero-padded border.
 
 Source: Choi et al. 2018, arXiv 1711.09020, Sec. 3 and Tables 4 and 5; Dumoulin et al. 2017, arXiv 1610.07629
 (conditional instance norm).
@@ -66,13 +62,16 @@ class StarGAN(ClassTranslator):
             raise ValueError(f"width and blocks must be at least 1; got {width} and {blocks}")
         settings = {"width": width, "blocks": blocks, "classes": list(classes)}
         super().__init__(size, 4, 8, classes, drawn, settings)
-        self.encoder1 = _activated(nn.Conv2d(3, width, 7, 1, 3))
+        count = len(self.classes)
+        self.encoder1 = ClassedStage(nn.Conv2d(3, width, 7, 1, 3, bias=False), width, count)
         for number, units in enumerate((2 * width, 4 * width), start=2):
-            self.add_module(f"encoder{number}", _activated(nn.Conv2d(units // 2, units, 4, 2, 1)))
+            down = nn.Conv2d(units // 2, units, 4, 2, 1, bias=False)
+            self.add_module(f"encoder{number}", ClassedStage(down, units, count))
         for number in range(1, blocks + 1):
-            self.add_module(f"block{number}", ClassedBlock(4 * width, len(self.classes)))
+            self.add_module(f"block{number}", ClassedBlock(4 * width, count))
         for number, units in enumerate((2 * width, width), start=1):
-            self.add_module(f"decoder{number}", _activated(nn.ConvTranspose2d(2 * units, units, 4, 2, 1)))
+            up = nn.ConvTranspose2d(2 * units, units, 4, 2, 1, bias=False)
+            self.add_module(f"decoder{number}", ClassedStage(up, units, count))
         self.output = nn.Sequential(nn.Conv2d(width, 3, 7, 1, 3), nn.Tanh())
 
     def stage(
@@ -80,7 +79,7 @@ class StarGAN(ClassTranslator):
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the output of a stage for the output of the previous one."""
         name, module = self._stages[index]
-        output: Tensor = module(x, context) if name.startswith("block") else module(x)
+        output: Tensor = module(x) if name == "output" else module(x, context)
         return output
 
 
@@ -100,6 +99,27 @@ class ConditionalInstanceNorm(ConditionalNorm):
         nn.init.normal_(self.offset, 0.0, SPREAD)
 
 
+class ClassedStage(nn.Module):
+    """A convolution, conditional instance norm and ReLU.
+
+    Args:
+        convolution: Convolution without bias.
+        units: Number of its output units.
+        num_classes: Number of classes.
+    """
+
+    def __init__(self, convolution: nn.Module, units: int, num_classes: int) -> None:
+        super().__init__()
+        self.convolution, self.norm = convolution, ConditionalInstanceNorm(units, num_classes)
+
+    def forward(
+        self, x: Float[Tensor, "batch before _ _"], classes: Float[Tensor, "batch class"]
+    ) -> Float[Tensor, "batch unit h w"]:
+        """Return the stage's output; ``classes`` are one-hot, ``[batch, class]``."""
+        output: Tensor = self.norm(self.convolution(x), classes)
+        return output.relu()
+
+
 class ClassedBlock(nn.Module):
     """A residual block: two convolutions with conditional instance norm, whose output is added to their input.
 
@@ -112,15 +132,15 @@ class ClassedBlock(nn.Module):
 
     def __init__(self, units: int, num_classes: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = (nn.Conv2d(units, units, 3, 1, 1, bias=False) for _ in range(2))
-        self.norm1, self.norm2 = (ConditionalInstanceNorm(units, num_classes) for _ in range(2))
+        self.first = ClassedStage(nn.Conv2d(units, units, 3, 1, 1, bias=False), units, num_classes)
+        self.second = nn.Conv2d(units, units, 3, 1, 1, bias=False)
+        self.norm = ConditionalInstanceNorm(units, num_classes)
 
     def forward(
         self, x: Float[Tensor, "batch unit h w"], classes: Float[Tensor, "batch class"]
     ) -> Float[Tensor, "batch unit h w"]:
         """Return the block's output; ``classes`` are one-hot, ``[batch, class]``."""
-        first = self.norm1(self.conv1(x), classes).relu()
-        changed: Tensor = self.norm2(self.conv2(first), classes)
+        changed: Tensor = self.norm(self.second(self.first(x, classes)), classes)
         return x + changed
 
 
@@ -180,7 +200,3 @@ class StarGANDiscriminator(nn.Module):
         """
         features = self.stages(pictures)
         return DomainJudgment(self.patches(features), self.domains(features).flatten(1))
-
-
-def _activated(convolution: nn.Module) -> nn.Sequential:
-    return nn.Sequential(convolution, nn.LeakyReLU(0.2))
