@@ -16,6 +16,8 @@ from torch import Tensor
 
 import generators
 import segmenters
+from apps.explorer.networks import open_generator
+from apps.explorer.visit import choose_inputs
 from gandissect import Ablation, Insertion, UnitSet, dissect, generate, quantile_values
 from gandissect.core.images import to_uint8
 from gandissect.inference.upsampling import upsample
@@ -77,9 +79,9 @@ def save_rows(rows: dict[str, Float[Tensor, "batch 3 H W"]], path: Path, units: 
 
 
 def draw_strips(folder: Path) -> None:
-    """Write a strip of four samples for each bundled generator."""
+    """Write a strip of four samples for each bundled generator; a translator translates pictures like those it saw."""
     for name in generators.names():
-        generator = generators.load(name)
+        generator = open_generator(name, "auto", choose_inputs(name))
         with torch.inference_mode():
             write_grid(generator(generator.sample_z(4, SEED)), folder / f"{name}.png", 4)
 

@@ -20,7 +20,7 @@ from gandissect.latent import Inversion, images_with_noise, invert
 from gandissect.latent.inversion.coordinates import dependence
 from gandissect.latent.inversion.descent import PictureDistance, descend, search
 from gandissect.latent.inversion.invert import _best_start, _LatentLoss
-from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2
+from generators import DCGAN, PlantedGenerator, ProGAN, StyleGAN, StyleGAN2, Translator
 from segmenters import PaletteSegmenter
 
 QUICK = {"num_candidates": 100, "num_starts": 2, "num_steps": 20, "progress": False}
@@ -136,6 +136,8 @@ def test_images_of_the_planted_generator_come_back_by_samples_alone() -> None:
 @pytest.mark.parametrize("name", generators.names())
 def test_generated_images_of_bundled_models_come_back(name: str) -> None:
     generator = generators.load(name, device="cpu")
+    if isinstance(generator, Translator):
+        pytest.skip(f"{name} has no latent space")
     space = "ws" if generator.has_w else "z"
     found = invert(generator, _generated(generator, range(20, 30)), space, num_steps=250)
     assert (found.psnr >= 25).sum() >= 9, found.psnr.tolist()
