@@ -50,6 +50,7 @@ class Encoder(nn.Module):
         size: Height and width of an image: 16, 32, 64, 128 or 256.
         width: Number of units in the first layer, doubled from layer to layer.
         z_dim: Length of a latent vector.
+        deterministic: Return means only; the variances are 0.
 
     Raises:
         ValueError: If a number is out of range.
@@ -58,20 +59,23 @@ class Encoder(nn.Module):
     """
 
     @float32_factories()
-    def __init__(self, size: int = 64, width: int = 32, z_dim: int = 128) -> None:
+    def __init__(self, size: int = 64, width: int = 32, z_dim: int = 128, deterministic: bool = False) -> None:
         super().__init__()
         if size not in SIZES:
             raise ValueError(f"size must be one of {', '.join(map(str, SIZES))}; got {size}")
         if width < 1 or z_dim < 1:
             raise ValueError(f"width and z_dim must be at least 1; got {width} and {z_dim}")
         self.settings: dict[str, Any] = {"size": size, "width": width, "z_dim": z_dim}
+        self.settings |= {"deterministic": True} if deterministic else {}
         stages: list[nn.Module] = []
         before = 3
         for index in range(size.bit_length() - 3):
             after = width * 2**index
             stages += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(SLOPE)]
             before = after
-        self.stages = nn.Sequential(*stages, nn.Flatten(), nn.Linear(before * 4 * 4, 2 * z_dim))
+        self.stages = nn.Sequential(
+            *stages, nn.Flatten(), nn.Linear(before * 4 * 4, z_dim if deterministic else 2 * z_dim)
+        )
         self.prior = NormalPrior(z_dim)
         self.apply(_initialize)
 
@@ -86,8 +90,10 @@ class Encoder(nn.Module):
             raise ValueError(
                 f"images must be floats [batch, 3, {size}, {size}] in [-1, 1]; got {images.dtype} {list(images.shape)}"
             )
-        mean, log_variance = self.stages(images).float().chunk(2, dim=1)
-        return Posterior(mean, log_variance)
+        parameters = self.stages(images).float()
+        if "deterministic" in self.settings:
+            return Posterior(parameters, torch.full_like(parameters, -torch.inf))
+        return Posterior(*parameters.chunk(2, dim=1))
 
     def encode(self, images: Float[Tensor, "batch 3 H W"]) -> Float[Tensor, "batch z"]:
         """Return the decoder's row for each image's most probable latent vector, float32 ``[batch, z_dim]``."""

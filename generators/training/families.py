@@ -27,6 +27,7 @@ from ..architectures.stylegan import StyleGAN
 from ..architectures.stylegan2 import ResidualDiscriminator, StyleGAN2
 from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
+from .agecgan_settings import AgeCGANSettings
 from .conditioned import (
     make_cyclegan,
     make_cyclegan_discriminator,
@@ -179,6 +180,10 @@ def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module
     return Encoder(settings.resolution, settings.width, settings.z_dim)
 
 
+def _noise_encoder(settings: AgeCGANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    return Encoder(settings.resolution, settings.encoder_width, settings.z_dim, deterministic=True)
+
+
 def _feature_discriminator(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
     return FeatureDiscriminator(settings.resolution, settings.width)
 
@@ -238,6 +243,19 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 resident=True,
             ),
             {"generator": _cogan, "discriminator": _cogan_discriminator},
+            conditional=True,
+        ),
+        "agecgan": Family(
+            "Age-cGAN (Antipov et al. 2017), a conditional DCGAN of ordered classes, and an encoder of its noise",
+            AgeCGANSettings(
+                architecture="agecgan",
+                width=32,
+                z_dim=64,
+                images=400_000,
+                augmentation=("translation",),
+                resident=True,
+            ),
+            {"generator": _cgan, "discriminator": _cgan_discriminator, "encoder": _noise_encoder},
             conditional=True,
         ),
         "sagan": Family(

@@ -25,7 +25,7 @@ BOUNDED = frozenset({"biggan", "gan", "progan", "sagan", "stylegan", "stylegan2"
 """Architectures whose layers have at most ``max_width`` units."""
 STYLED = ("stylegan", "stylegan2")
 USED_BY: Mapping[str, tuple[str, ...]] = {
-    "gray": ("gan", "cgan", "cogan"),
+    "gray": ("agecgan", "gan", "cgan", "cogan"),
     "own_layers": ("cogan",),
     "mapping_depth": STYLED,
     "mixing": STYLED,
@@ -161,7 +161,7 @@ class GANSettings(TrainingSettings):
             random; otherwise each picture is decoded when it is needed and cropped at random.
         bf16: Compute in bfloat16 where that is safe, which is faster on most hardware.
         max_width: Largest number of units of a layer, whatever its grid; DCGAN has no such bound.
-        gray: Generate and judge gray images, in the architectures gan, cgan and cogan.
+        gray: Generate and judge gray images, in the architectures gan, cgan, cogan and agecgan.
         own_layers: Last layers that each domain has of its own, besides the output, in the architecture cogan.
         mapping_depth: Layers of the mapping network from z to w, in architectures with styles.
         loss: Loss of both networks: logistic (non-saturating), minimax, least-squares, hinge, wasserstein (with clipped

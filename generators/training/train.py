@@ -16,6 +16,8 @@ from gandissect.core.ranges import POSITIVE, check_number
 from gandissect.storage.runs import train
 
 from ..hub import LAST
+from .agecgan import AgeCGANTask
+from .agecgan_settings import AgeCGANSettings
 from .cyclegan import CycleGANTask
 from .engine import Evaluate, TrainingTask, decay_at
 from .evolution import EvolutionTask
@@ -40,6 +42,7 @@ TASKS: Mapping[type[TrainingSettings], type[TrainingTask[Any]]] = {
     VAEGANSettings: VAEGANTask,
     EvolutionSettings: EvolutionTask,
     StackGANSettings: StackGANTask,
+    AgeCGANSettings: AgeCGANTask,
     StarGANSettings: StarGANTask,
     UNITSettings: UNITTask,
     Pix2PixSettings: Pix2PixTask,

@@ -95,6 +95,8 @@ def tiny(architecture: str, /, **changes: Any) -> Any:
     growth = {"hold_images": 16, "fade_images": 32} if architecture in GROWING else {}
     if architecture == "stackgan":
         small |= {"caption_dim": 4, "code_dim": 3, "text_dim": 3, "caption_images": 8, "first_images": 8}
+    if architecture == "agecgan":
+        small |= {"gan_images": 16, "encoder_width": 4}
     recipe = RECIPES[architecture]
     known = {field.name for field in fields(recipe) if architecture in USED_BY.get(field.name, [architecture])}
     sizes = {name: value for name, value in {**small, **run, **growth}.items() if name in known}
@@ -103,7 +105,7 @@ def tiny(architecture: str, /, **changes: Any) -> Any:
 
 def whole_training(architecture: str) -> tuple[int, ...]:
     """Return steps of a tiny training in which every network learns: in the middle of fading in, where it grows."""
-    return (0, 1, 4, 5) if architecture == "stackgan" else (4, 5)
+    return (0, 1, 4, 5) if architecture in ("agecgan", "stackgan") else (4, 5)
 
 
 def tiny_task(architecture: str, /, **changes: Any) -> TrainingTask[Any]:
