@@ -21,7 +21,7 @@ from gandissect.latent import Inversion, LostConcepts, capabilities, invert
 from gandissect.latent.inversion.invert import Encode
 from gandissect.report import draw_inversion, save_png
 from gandissect.storage import output_folder
-from generators import LayeredGenerator, has_encoder, load_encoder
+from generators import ConditionalGenerator, LayeredGenerator, has_encoder, load_encoder
 from segmenters.datasets import check_output, open_pictures, read_image
 
 from ..networks import Model, load_generator, load_segmenter
@@ -54,9 +54,12 @@ class Options:
         layer: Layer whose activations get an additive residual, for details that no latent vector produces.
         segmenter: Segmenter that reports the lost concepts, and whose encoder's features, if it has any, are compared
             in addition to pixels.
+        identity: Compare the segmenter's features only, in place of pixels, by L-BFGS: what is shown is kept, so that
+            images of other classes show the same.
         recipe: Recipe whose edits are applied to the reconstructions, for another column of the figure.
         classes: Names of the classes to choose the starting points from, for a generator with classes; by default all
             of them. A picture keeps the class of its best starting point.
+        other_classes: Names of classes whose images of the same noise fill further columns of the figure.
         encoder: Begin with the latent vectors of the generator's own encoder, if it was trained with one, and then the
             closest samples.
         num_candidates: Number of samples to choose the starting points from.
@@ -79,8 +82,10 @@ class Options:
     noise: bool = False
     layer: str | None = None
     segmenter: str | None = None
+    identity: bool = False
     recipe: Path | None = None
     classes: tuple[str, ...] = ()
+    other_classes: tuple[str, ...] = ()
     encoder: bool = True
     num_candidates: int = 1_000
     num_starts: int = 8
@@ -109,6 +114,7 @@ class Options:
         generator = load_generator(self.generator, self.device, self.classes)
         encoder = load_encoder(self.generator, self.device) if self._starts_from_encoder() else None
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
+        self._check_request(generator, segmenter)
         recipe = None if self.recipe is None else Recipe.load(self.recipe)
         if recipe is not None:
             recipe.check_generator(generator)
@@ -119,8 +125,33 @@ class Options:
         inversion.save(folder)
         edited = None if recipe is None else inversion.generate(generator, recipe.edits).cpu()
         lost = None if segmenter is None else inversion.lost_concepts(segmenter)
-        save_png(draw_inversion(inversion, edited), folder / FIGURE_NAME)
+        save_png(draw_inversion(inversion, edited, self._render_others(generator, inversion)), folder / FIGURE_NAME)
         return inversion, names, lost
+
+    def _check_request(self, generator: LayeredGenerator, segmenter: Segmenter | None) -> None:
+        """Check that the generator has the other classes, and the segmenter features to compare.
+
+        Raises:
+            KeyError: If a class is unknown.
+            ValueError: If the generator has no classes, or there are no features.
+        """
+        if self.identity and not isinstance(segmenter, Encoder):
+            got = "none" if segmenter is None else segmenter.name
+            raise ValueError(f"--identity needs a --segmenter with an encoder, such as unet-scenes; got {got}")
+        if not self.other_classes:
+            return
+        if not isinstance(generator, ConditionalGenerator):
+            raise ValueError(f"{generator.name} has no classes; omit --other-classes")
+        generator.of_classes(*self.other_classes)
+
+    def _render_others(
+        self, generator: LayeredGenerator, inversion: Inversion
+    ) -> dict[str, Float32[Tensor, "picture 3 H W"]]:
+        """Return the images of the same noise in other classes, by class."""
+        if not isinstance(generator, ConditionalGenerator):
+            return {}
+        rows = {name: generator.change_class(inversion.latents, name) for name in self.other_classes}
+        return {name: generate(generator, z).cpu() for name, z in rows.items()}
 
     def _starts_from_encoder(self) -> bool:
         """Return whether an encoder gives the first start."""
@@ -155,6 +186,8 @@ class Options:
             images,
             capabilities(generator).inversion_spaces[-1] if self.space is None else self.space,
             features=segmenter.encode if isinstance(segmenter, Encoder) else None,
+            pixels=not self.identity,
+            optimizer="lbfgs" if self.identity else "adam",
             layer=self.layer,
             noise=self.noise,
             encoder=encoder,
@@ -184,7 +217,8 @@ def _facts(inversion: Inversion, names: Sequence[str], lost: LostConcepts | None
         {"name": name, "psnr": psnr if math.isfinite(psnr) else None, "loss_start": start, "loss_end": end}
         for name, psnr, start, end in rows
     ]
-    settings = ("space", "layer", "with_features", "num_candidates", "num_starts", "num_steps", "seed")
+    objective = ("space", "layer", "with_features", "with_pixels", "optimizer")
+    settings = (*objective, "num_candidates", "num_starts", "num_steps", "seed")
     entries: dict[str, Any] = {name: getattr(inversion, name) for name in settings}
     entries |= {"generator": inversion.generator.name, "generator_fingerprint": inversion.generator.fingerprint}
     entries |= {"noise": bool(inversion.noise), "pictures": figures}

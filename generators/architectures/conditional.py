@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -71,3 +72,16 @@ class ConditionalGenerator(ClassChoice, LayeredGenerator):
         """
         noise = sample_z(num_samples, self.noise_dim, seed, start)
         return self.join_row(noise, self.draw_classes(num_samples, seed, start, classes))
+
+    def change_class(self, z: Float32[Tensor, "batch z"], choice: str | int) -> Float32[Tensor, "batch z"]:
+        """Return rows with the same noise and one class, float32 ``[batch, z_dim]``.
+
+        Args:
+            z: Rows, ``[batch, z_dim]``.
+            choice: Name or index of the class.
+
+        Raises:
+            KeyError: If the class is unknown.
+        """
+        classes = torch.full((len(z),), self._find_class(choice), dtype=torch.int64, device=z.device)
+        return self.join_row(z[:, : self.noise_dim], classes)

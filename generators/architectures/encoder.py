@@ -73,9 +73,8 @@ class Encoder(nn.Module):
             after = width * 2**index
             stages += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(SLOPE)]
             before = after
-        self.stages = nn.Sequential(
-            *stages, nn.Flatten(), nn.Linear(before * 4 * 4, z_dim if deterministic else 2 * z_dim)
-        )
+        outputs = z_dim if deterministic else 2 * z_dim
+        self.stages = nn.Sequential(*stages, nn.Flatten(), nn.Linear(before * 4 * 4, outputs))
         self.prior = NormalPrior(z_dim)
         self.apply(_initialize)
 

@@ -1,10 +1,13 @@
-"""How networks that take pictures or captions are made from settings."""
+"""How networks that take classes, pictures or captions are made from settings."""
 
 from __future__ import annotations
 
 from torch import nn
 
 from ..architectures.base import LayeredGenerator
+from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
+from ..architectures.cogan import CoGAN, CoGANDiscriminator
+from ..architectures.encoder import Encoder
 from ..architectures.patchgan import PatchDiscriminator
 from ..architectures.stackgan import PairDiscriminator, StackGAN
 from ..architectures.stargan import StarGAN, StarGANDiscriminator
@@ -12,10 +15,40 @@ from ..architectures.text import PictureEncoder
 from ..architectures.translator_resnet import ResNetTranslator
 from ..architectures.translator_unet import UNetTranslator
 from ..architectures.unit import UNIT, UNITDiscriminator
+from .agecgan_settings import AgeCGANSettings
+from .settings import GANSettings
 from .stackgan_settings import StackGANSettings
 from .stargan_settings import StarGANSettings
 from .translation_settings import CycleGANSettings, Pix2PixSettings
 from .unit_settings import UNITSettings
+
+
+def make_cgan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    """Return the generator of a conditional DCGAN."""
+    return ConditionalDCGAN(settings.resolution, settings.width, settings.z_dim, classes, settings.gray)
+
+
+def make_cgan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    """Return the discriminator of a conditional DCGAN."""
+    norm, gray = settings.discriminator_norm, settings.gray
+    return ConditionalDCGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
+
+
+def make_cogan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
+    """Return the generator of a CoGAN."""
+    sizes = (settings.resolution, settings.width, settings.z_dim)
+    return CoGAN(*sizes, classes, settings.gray, settings.own_layers)
+
+
+def make_cogan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
+    """Return the discriminator of a CoGAN."""
+    norm, gray = settings.discriminator_norm, settings.gray
+    return CoGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
+
+
+def make_noise_encoder(settings: AgeCGANSettings, _classes: tuple[str, ...]) -> nn.Module:
+    """Return the encoder of an Age-cGAN, which returns means without variances."""
+    return Encoder(settings.resolution, settings.encoder_width, settings.z_dim, deterministic=True)
 
 
 def make_stargan(settings: StarGANSettings, classes: tuple[str, ...]) -> LayeredGenerator:

@@ -13,8 +13,6 @@ from gandissect.core.lookup import NamedChoices, lookup
 from ..architectures.base import LayeredGenerator
 from ..architectures.biggan import BigGAN, BigGANDiscriminator
 from ..architectures.blocks import depth_of, units_of
-from ..architectures.cgan import ConditionalDCGAN, ConditionalDCGANDiscriminator
-from ..architectures.cogan import CoGAN, CoGANDiscriminator
 from ..architectures.dcgan import DCGAN, DCGANDiscriminator
 from ..architectures.decoder import Decoder
 from ..architectures.encoder import Encoder
@@ -29,8 +27,13 @@ from ..architectures.vaegan import FeatureDiscriminator
 from ..architectures.virtual_norm import VirtualNormDCGAN, VirtualNormMLP
 from .agecgan_settings import AgeCGANSettings
 from .conditioned import (
+    make_cgan,
+    make_cgan_discriminator,
+    make_cogan,
+    make_cogan_discriminator,
     make_cyclegan,
     make_cyclegan_discriminator,
+    make_noise_encoder,
     make_picture_encoder,
     make_pix2pix,
     make_pix2pix_discriminator,
@@ -108,25 +111,6 @@ def _egan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.M
     return (_mlp_discriminator if settings.resolution == 1 else _dcgan_discriminator)(settings, classes)
 
 
-def _cgan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
-    return ConditionalDCGAN(settings.resolution, settings.width, settings.z_dim, classes, settings.gray)
-
-
-def _cgan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
-    norm, gray = settings.discriminator_norm, settings.gray
-    return ConditionalDCGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
-
-
-def _cogan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
-    sizes = (settings.resolution, settings.width, settings.z_dim)
-    return CoGAN(*sizes, classes, settings.gray, settings.own_layers)
-
-
-def _cogan_discriminator(settings: GANSettings, classes: tuple[str, ...]) -> nn.Module:
-    norm, gray = settings.discriminator_norm, settings.gray
-    return CoGANDiscriminator(settings.resolution, settings.width, len(classes), norm, gray)
-
-
 def _sagan(settings: GANSettings, classes: tuple[str, ...]) -> LayeredGenerator:
     generator = SAGAN(settings.resolution, settings.width, settings.max_width, settings.z_dim, classes)
     normalize_spectrally(generator)
@@ -180,10 +164,6 @@ def _encoder(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module
     return Encoder(settings.resolution, settings.width, settings.z_dim)
 
 
-def _noise_encoder(settings: AgeCGANSettings, _classes: tuple[str, ...]) -> nn.Module:
-    return Encoder(settings.resolution, settings.encoder_width, settings.z_dim, deterministic=True)
-
-
 def _feature_discriminator(settings: TrainingSettings, _classes: tuple[str, ...]) -> nn.Module:
     return FeatureDiscriminator(settings.resolution, settings.width)
 
@@ -229,7 +209,7 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
         "cgan": Family(
             "conditional GAN (Mirza and Osindero 2014), a DCGAN that also takes the class",
             GANSettings(architecture="cgan", resolution=32, z_dim=64, augmentation=("translation",), resident=True),
-            {"generator": _cgan, "discriminator": _cgan_discriminator},
+            {"generator": make_cgan, "discriminator": make_cgan_discriminator},
             conditional=True,
         ),
         "cogan": Family(
@@ -242,7 +222,7 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 augmentation=("translation",),
                 resident=True,
             ),
-            {"generator": _cogan, "discriminator": _cogan_discriminator},
+            {"generator": make_cogan, "discriminator": make_cogan_discriminator},
             conditional=True,
         ),
         "agecgan": Family(
@@ -255,7 +235,7 @@ FAMILIES: Mapping[str, Family] = NamedChoices(
                 augmentation=("translation",),
                 resident=True,
             ),
-            {"generator": _cgan, "discriminator": _cgan_discriminator, "encoder": _noise_encoder},
+            {"generator": make_cgan, "discriminator": make_cgan_discriminator, "encoder": make_noise_encoder},
             conditional=True,
         ),
         "sagan": Family(

@@ -14,6 +14,7 @@ import generators
 from gandissect import Ablation, Recipe, UnitSet
 from gandissect.core import from_uint8
 from gandissect.latent import Inversion
+from generators.architectures.cgan import ConditionalDCGAN
 from generators.architectures.decoder import Decoder
 from generators.architectures.encoder import Encoder
 from segmenters.datasets import Photos, open_source
@@ -98,6 +99,28 @@ def test_the_encoder_of_an_autoencoder_gives_the_start(gandissect, models, photo
     assert (Inversion.load(tmp_path / "sampled").latents - z).abs().max() > 0.1
 
 
+def test_identity_is_kept_and_shown_in_other_classes(gandissect, photos: list[Path], tmp_path: Path) -> None:
+    """From the encoder's noise and a class that is held; each further column has the noise and its own class."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        generator = ConditionalDCGAN(16, 4, 6, ("noon", "dusk", "night")).eval()
+        encoder = Encoder(16, 4, 6, deterministic=True)
+    generators.save(generator, model := tmp_path / "hours.safetensors", encoder=encoder)
+    words = ("--classes", "dusk", "--other-classes", "night", "noon", "--out", tmp_path / "x", "--device", "cpu")
+    objective = ("--segmenter", "unet-scenes", "--identity", "--num-starts", 1, "--num-steps", 2, "--json")
+    status, output, error = gandissect("invert", model, *photos, *words, *objective, "--num-candidates", 20)
+    assert status == 0, error
+    facts, found = json.loads(output), Inversion.load(tmp_path / "x")
+    assert (facts["with_pixels"], facts["optimizer"], facts["encoder"]) == (False, "lbfgs", True)
+    loaded = generators.load(model, device="cpu")
+    assert loaded.classes_of(found.latents) == ("dusk", "dusk")
+    for column, index in ((3, 2), (4, 0)):
+        rows = torch.cat([found.latents[:, :6], torch.eye(3)[[index, index]]], dim=1)
+        shown = (loaded(rows).clamp(-1, 1) + 1) * 127.5
+        for row in range(2):
+            assert (_picture(tmp_path / "x" / "inversion.png", column, row) - shown[row]).abs().max() <= 0.51
+
+
 def test_a_stylegan_is_searched_layer_by_layer(gandissect, models, photos: list[Path], tmp_path: Path) -> None:
     status, output, error = gandissect("invert", models["StyleGAN"], photos[0], "--out", tmp_path / "x", *QUICK)
     assert status == 0, error
@@ -147,6 +170,8 @@ BAD = {
     "files and data": (("DCGAN", "PHOTO", "--data", "scenes"), "name either picture files, or the generator"),
     "no number": (("DCGAN", "--data", "scenes", "--num-pictures", "0"), "the number of pictures must be 1 to 64"),
     "nothing held out": (("DCGAN", "--data", "SPLIT"), "are held out; name a folder without @SPLIT"),
+    "no features": (("DCGAN", "PHOTO", "--identity"), "--identity needs a --segmenter with an encoder"),
+    "no classes": (("DCGAN", "PHOTO", "--other-classes", "dusk"), "has no classes; omit --other-classes"),
     "no noise": (("DCGAN", "PHOTO", "--noise"), "noise can be inverted only in w or ws"),
     "no picture": (("DCGAN", "MODEL"), "is not a picture that can be read"),
     "no w": (("DCGAN", "PHOTO", "--space", "w"), "has no w, only z"),

@@ -54,6 +54,7 @@ class PictureDistance:
         variance: Variance of the pixels of the generator's images.
         features: Function that computes features to compare in addition to pixels; None compares pixels only.
         parts: Features of the pictures, each with the variance of its entries.
+        pixels: Whether pixels are compared.
     """
 
     pictures: Float[Tensor, "picture 3 H W"]
@@ -62,6 +63,7 @@ class PictureDistance:
     variance: float
     features: FeatureExtractor | None
     parts: Sequence[tuple[Float[Tensor, "picture ..."], float]]
+    pixels: bool = True
 
     @classmethod
     def of(
@@ -70,6 +72,7 @@ class PictureDistance:
         own_images: Float[Tensor, "sample 3 H W"],
         variance: float,
         features: FeatureExtractor | None,
+        pixels: bool = True,
     ) -> PictureDistance:
         """Return the distance from pictures, scaled by the variance of the generator's ``own_images``."""
         free = torch.full_like(pictures, torch.inf)
@@ -82,16 +85,19 @@ class PictureDistance:
             if not all(part_variance > 0 for part_variance in variances):
                 raise ValueError("features must vary over the generator's images; use other features, or omit them")
             parts = list(zip([part.detach() for part in targets], variances, strict=True))
-        return cls(pictures, lowest, highest, variance, features, parts)
+        return cls(pictures, lowest, highest, variance, features, parts, pixels)
 
     def __call__(self, images: Float[Tensor, "picture 3 H W"]) -> Float[Tensor, " picture"]:
         """Return the distance of each image from its picture, ``[picture]``."""
-        pixels = mean_square(images.clamp(self.lowest, self.highest) - self.pictures) / self.variance
         if self.features is None:
-            return pixels
+            return self._pixel_distance(images)
         pairs = zip(as_list(self.features(images.clamp(-1, 1))), self.parts, strict=True)
         parts = [mean_square(image_part - picture_part) / variance for image_part, (picture_part, variance) in pairs]
-        return pixels + FEATURE_WEIGHT * torch.stack([part.to(pixels.device) for part in parts]).mean(0)
+        distance = torch.stack([part.to(images.device) for part in parts]).mean(0)
+        return self._pixel_distance(images) + FEATURE_WEIGHT * distance if self.pixels else distance
+
+    def _pixel_distance(self, images: Tensor) -> Tensor:
+        return mean_square(images.clamp(self.lowest, self.highest) - self.pictures) / self.variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +205,7 @@ def descend(
     lowest = torch.full((len(start),), torch.inf, device=start.device, dtype=torch.float32)
     for step in track(range(num_steps + 1), title, show=not quiet, unit="step"):
         picture_losses = loss(free)
-        _check_loss(picture_losses, step)
+        check_loss(picture_losses, step)
         losses.append(picture_losses.detach())
         better = losses[-1] < lowest
         lowest[better], best_free[better] = losses[-1][better], free.detach()[better]
@@ -219,7 +225,8 @@ def _rate(t: float) -> float:
     return min(1.0, (t + 1e-3) / WARM_UP) * (0.5 - 0.5 * math.cos(math.pi * fall))
 
 
-def _check_loss(loss: Tensor, step: int) -> None:
+def check_loss(loss: Float[Tensor, " picture"], step: int) -> None:
+    """Raise ValueError if a loss is not finite, naming the picture and the step."""
     if not bool(loss.isfinite().all()):
         picture = int((~loss.isfinite()).nonzero()[0])
         raise ValueError(f"the loss of picture {picture} is not finite at step {step}")

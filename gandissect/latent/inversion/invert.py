@@ -11,8 +11,12 @@ projected onto the shell after every step. In w, with u = (w - mean) / standard 
 outside the shell. Noise has the prior of `coordinates`. A layer's residual r, in standard deviations of the layer's
 activations, is found afterwards in the same way, with the prior ``0.01 |r|^2``.
 
+With features in place of pixels, the loss is ``mean_i |f_i(G(u)) - f_i(x)|^2 / V_i + 0.01 prior(u)``. If the features
+tell who or what is shown, and the class of a conditional generator is that of the picture, the image of the same z in
+another class shows the same in another state (Antipov et al. 2017, Sec. 2.2.2, whose optimizer is L-BFGS-B).
+
 Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1; in w: Karras et al. 2020 (arXiv 1912.04958), Appendix D; residual:
-Bau et al. 2019 (arXiv 1910.11626), Sec. 3.
+Bau et al. 2019 (arXiv 1910.11626), Sec. 3; features alone: Antipov et al. 2017 (arXiv 1702.01983).
 """
 
 from __future__ import annotations
@@ -25,9 +29,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...core.images import to_uint8
-from ...core.lookup import lookup, unknown_name_message
+from ...core.lookup import check_choice, lookup, unknown_name_message
 from ...core.network_id import NetworkId
-from ...core.protocols import Generator, check_mode
+from ...core.protocols import Generator, check_mode, noise_length
 from ...core.sampling import check_seed, derive_seed
 from ..spaces import as_w, capabilities, require_w
 from .coordinates import Coordinates, NoiseMaps
@@ -41,7 +45,8 @@ from .descent import (
     mean_square,
     search,
 )
-from .results import INVERSION_SPACES, Inversion, reconstruct, residual_edits, with_noise_maps
+from .lbfgs import descend_lbfgs
+from .results import INVERSION_SPACES, Inversion, Optimizer, reconstruct, residual_edits, with_noise_maps
 
 PRIOR_WEIGHT = 0.01
 """Weight of the prior in the loss."""
@@ -56,6 +61,8 @@ def invert(
     space: str = "z",
     *,
     features: FeatureExtractor | None = None,
+    pixels: bool = True,
+    optimizer: Optimizer = "adam",
     layer: str | None = None,
     noise: bool = False,
     encoder: Encode | None = None,
@@ -76,15 +83,19 @@ def invert(
             unlike the generator's own images more accurately.
         features: Differentiable function of images that returns features, one tensor ``[picture, ...]`` or several,
             such as a segmenter's ``encode``; None compares pixels only.
+        pixels: Compare pixels; otherwise the features alone.
+        optimizer: ``adam``; or ``lbfgs``, which needs fewer steps, does not optimize noise, and stops in the nearest
+            minimum.
         layer: Layer to add a residual to, for details that no latents reproduce; None adds no residual.
         noise: Also optimize the noise of each picture, in w or ws of a generator that has noise.
         encoder: Function of images ``[picture, 3, H, W]`` that returns latent vectors z ``[picture, z_dim]``, such as
             ``generators.load_encoder(NAME).encode``. They are each picture's first start, before the nearest samples.
+            Noise alone, ``[picture, noise_dim]``, gets the class of the picture's nearest sample.
         num_candidates: Number of samples among which starting points are chosen, at least 2.
         num_starts: Number of starting points per picture, at most ``num_candidates``; more avoid poor local minima.
-        num_steps: Number of Adam steps. A quarter of it is added for each start if there are several, and the full
-            number again for the residual. 0 returns the first start, the best sample or the encoder's latent vector,
-            which needs no gradients.
+        num_steps: Number of steps. A quarter of it is added for each start if there are several, and the full number
+            again for the residual. 0 returns the first start, the best sample or the encoder's latent vector, which
+            needs no gradients.
         seed: Seed of the samples, which are the same for all pictures.
         progress: Show progress bars.
 
@@ -93,8 +104,8 @@ def invert(
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If the pictures do not fit, the generator has no such space or is not differentiable, a number is
-            out of range, or a loss is not finite.
+        ValueError: If the pictures do not fit, the generator has no such space or is not differentiable, a number or
+            an option is out of range, or a loss is not finite.
 
     Examples:
         >>> import gandissect, generators
@@ -107,6 +118,7 @@ def invert(
     """
     seed = check_seed(seed)
     _check_request(generator, images, space, layer, noise)
+    _check_objective(features, pixels, optimizer, noise)
     _check_counts(num_candidates, num_starts, num_steps, layer)
     quiet, counts = not progress, (num_candidates, num_starts)
     with torch.inference_mode(False), torch.enable_grad():
@@ -115,28 +127,29 @@ def invert(
         start = points.start if encoder is None else _start_from(encoder, generator, pictures, points, space)
         if num_steps:
             _check_gradients(generator, points.coordinates, start[:1, 0], features)
-        distance = PictureDistance.of(pictures, points.images, points.variance, features)
+        distance = PictureDistance.of(pictures, points.images, points.variance, features, pixels)
         latent_loss = _LatentLoss(generator, distance, points.coordinates)
         loss_start = latent_loss.evaluate(start[:, 0])
-        optimum = _descend_from_best(latent_loss, start, num_steps, quiet)
+        optimum = _descend_from_best(latent_loss, start, num_steps, quiet, optimizer)
         latents, maps = latent_loss.unpack(optimum.free)
         residual, loss_end = None, optimum.loss_end
         if layer is not None:
             residual_loss = _ResidualLoss.of(generator, distance, latents, maps, layer, points.samples)
-            residual, loss_end = residual_loss.find_residual(num_steps, quiet)
+            residual, loss_end = residual_loss.find_residual(num_steps, quiet, optimizer)
         reconstructions = _reconstruct_pixels(generator, latents, maps, layer, residual)
     kept_residual = None if residual is None else residual.cpu()
     noise_maps = tuple(noise_map.cpu().contiguous() for noise_map in maps)
     found = (latents.cpu(), noise_maps, layer, kept_residual, _to_pixels(pictures), reconstructions)
     request = (features is not None, num_candidates, num_starts, num_steps, seed)
-    return Inversion(NetworkId.of(generator), space, *found, loss_start, loss_end, *request)
+    return Inversion(NetworkId.of(generator), space, *found, loss_start, loss_end, *request, pixels, optimizer)
 
 
 def _start_from(
     encoder: Encode, generator: Generator, pictures: Tensor, points: StartingPoints, space: str
 ) -> Float[Tensor, "picture start ..."]:
     """Return the starting points with the encoder's latents as the first, in place of the last."""
-    encoded = points.coordinates.free(_encode(generator, encoder, pictures, space))
+    classes = points.start[:, 0, noise_length(generator) :] if space == "z" else pictures.new_empty(len(pictures), 0)
+    encoded = points.coordinates.free(_encode(generator, encoder, pictures, space, classes))
     return torch.cat([encoded[:, None], points.start[:, :-1]], dim=1)
 
 
@@ -162,19 +175,31 @@ class _LatentLoss:
         return self(free).cpu().double()
 
 
-def _descend_from_best(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> DescentResult:
+def _descend_from_best(
+    latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool, optimizer: Optimizer
+) -> DescentResult:
     """Descend from the best of the starts, ``[picture, start, ...]``; without steps, from the first."""
     start = starts[:, 0]
     if num_steps and starts.shape[1] > 1:
-        start = _best_start(latent_loss, starts, num_steps // 4, quiet)
-    return descend(latent_loss, start, num_steps, "inverting", quiet, latent_loss.coordinates.settle)
+        start = _best_start(latent_loss, starts, num_steps // 4, quiet, optimizer)
+    return _descend_latents(latent_loss, start, num_steps, "inverting", quiet, optimizer)
 
 
-def _best_start(latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool) -> Tensor:
+def _descend_latents(
+    latent_loss: _LatentLoss, start: Tensor, num_steps: int, title: str, quiet: bool, optimizer: Optimizer
+) -> DescentResult:
+    if optimizer == "adam" or not num_steps:
+        return descend(latent_loss, start, num_steps, title, quiet, latent_loss.coordinates.settle)
+    return descend_lbfgs(latent_loss, start, num_steps, title, quiet)
+
+
+def _best_start(
+    latent_loss: _LatentLoss, starts: Tensor, num_steps: int, quiet: bool, optimizer: Optimizer = "adam"
+) -> Tensor:
     """Return the best point after some steps from each picture's starts, ``[picture, start, ...]``."""
     results = []
     for number, start in enumerate(starts.unbind(1), 1):  # one start at a time, to save memory
-        results.append(descend(latent_loss, start, num_steps, f"start {number}", quiet, latent_loss.coordinates.settle))
+        results.append(_descend_latents(latent_loss, start, num_steps, f"start {number}", quiet, optimizer))
     best_start = torch.stack([result.loss_end for result in results]).argmin(0).to(starts.device)
     return torch.stack([result.free for result in results])[best_start, torch.arange(len(starts), device=starts.device)]
 
@@ -210,20 +235,23 @@ class _ResidualLoss:
         images = self.generator.tail(self.activation + self.scale * free, self.layer, self.latents)
         return self.distance(images) + PRIOR_WEIGHT * mean_square(free)
 
-    def find_residual(self, num_steps: int, quiet: bool) -> tuple[Tensor, Tensor]:
+    def find_residual(self, num_steps: int, quiet: bool, optimizer: Optimizer) -> tuple[Tensor, Tensor]:
         """Return the residual of each picture, in units of the activations, and its loss."""
-        optimum = descend(self, torch.zeros_like(self.activation), num_steps, f"residual of {self.layer}", quiet)
+        method = descend if optimizer == "adam" else descend_lbfgs
+        optimum = method(self, torch.zeros_like(self.activation), num_steps, f"residual of {self.layer}", quiet)
         return self.scale * optimum.free, optimum.loss_end
 
 
 @torch.no_grad()
-def _encode(generator: Generator, encoder: Encode, pictures: Tensor, space: str) -> Tensor:
-    """Return an encoder's latent vectors of pictures, in the space to invert in.
+def _encode(generator: Generator, encoder: Encode, pictures: Tensor, space: str, classes: Tensor) -> Tensor:
+    """Return an encoder's latent vectors of pictures, in the space to invert in; classes complete those without.
 
     Raises:
         ValueError: If the encoder does not return one finite latent vector per picture.
     """
     z, expected = encoder(pictures), [len(pictures), generator.z_dim]
+    if isinstance(z, Tensor) and z.ndim == 2 and z.shape[1] == generator.z_dim - classes.shape[1]:
+        z = torch.cat([z, classes.to(z)], dim=1)
     if not isinstance(z, Tensor) or not z.is_floating_point() or list(z.shape) != expected:
         got = f"{z.dtype} {list(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
         raise ValueError(f"encoder must return latent vectors, float {expected}; got {got}")
@@ -231,6 +259,20 @@ def _encode(generator: Generator, encoder: Encode, pictures: Tensor, space: str)
         raise ValueError("encoder must return finite latent vectors; got a NaN or infinite number")
     z = z.to(generator.device, torch.float32)
     return z if space == "z" else as_w(generator, z)
+
+
+def _check_objective(features: FeatureExtractor | None, pixels: bool, optimizer: Optimizer, noise: bool) -> None:
+    """Check what is compared, and by which optimizer.
+
+    Raises:
+        KeyError: If the optimizer is unknown.
+        ValueError: If nothing is compared, or L-BFGS is to optimize noise.
+    """
+    check_choice(optimizer, Optimizer, "optimizer")
+    if features is None and not pixels:
+        raise ValueError("pixels must be True without features; pass features, such as a segmenter's encode")
+    if noise and optimizer == "lbfgs":
+        raise ValueError("noise is normalized after every step, which lbfgs does not allow; use adam, or omit noise")
 
 
 def _check_counts(num_candidates: int, num_starts: int, num_steps: int, layer: str | None) -> None:

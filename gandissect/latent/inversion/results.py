@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Float32, Float64, UInt8
@@ -29,6 +29,9 @@ from .coordinates import NoiseMaps
 
 INVERSION_SPACES = ("z", "w", "ws")
 """Spaces that pictures can be inverted in."""
+
+Optimizer: TypeAlias = Literal["adam", "lbfgs"]
+"""How the loss of an inversion is minimized."""
 
 BATCH = 64
 """Pictures per batch of the segmenter."""
@@ -139,11 +142,13 @@ class Inversion(SavedResult, Displayed):
         reconstructions: Images of the latents, noise and residual, uint8 ``[picture, 3, H, W]``.
         loss_start: Loss of the first start, float64 ``[picture]``.
         loss_end: Loss of the reconstruction, float64 ``[picture]``.
-        with_features: Whether features were compared in addition to pixels.
+        with_features: Whether features were compared.
         num_candidates: Number of samples among which the starting points were chosen.
         num_starts: Number of starting points per picture.
         num_steps: Number of optimization steps.
         seed: Seed of the samples.
+        with_pixels: Whether pixels were compared.
+        optimizer: ``adam`` or ``lbfgs``.
 
     Raises:
         ValueError: If the values are inconsistent.
@@ -167,6 +172,8 @@ class Inversion(SavedResult, Displayed):
     num_starts: int
     num_steps: int
     seed: int
+    with_pixels: bool = field(default=True, metadata={"is_optional": True})
+    optimizer: Optimizer = field(default="adam", metadata={"is_optional": True})
 
     def __post_init__(self) -> None:
         if self.space not in INVERSION_SPACES:

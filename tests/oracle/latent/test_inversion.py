@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,6 +84,38 @@ def test_generated_images_come_back() -> None:
     assert torch.equal(found.loss_start, nearest.loss_end)
 
 
+def test_features_alone_come_back_by_lbfgs_while_what_they_leave_out_does_not() -> None:
+    generator, words = _dcgan(), {"num_candidates": 200, "num_starts": 2, "progress": False}
+    images = _generated(generator, range(20, 24))
+    left_half = {"features": lambda x: x[..., :4], "pixels": False}
+    found = invert(generator, images, **left_half, optimizer="lbfgs", num_steps=60, **words)
+    assert (found.with_pixels, found.optimizer) == (False, "lbfgs")
+    assert (found.loss_end < 0.05 * found.loss_start).all()
+    errors = found.error_maps.mean((0, 1))
+    assert errors[:4].mean() < errors[8:].mean() / 2
+
+
+def test_lbfgs_ends_where_adam_does() -> None:
+    generator = _dcgan()
+    images, words = _generated(generator, range(20, 24)), {"num_candidates": 200, "num_starts": 2, "progress": False}
+    slow = invert(generator, images, num_steps=200, **words)
+    fast = invert(generator, images, num_steps=60, optimizer="lbfgs", **words)
+    assert fast.loss_end.median() < 1.2 * slow.loss_end.median()
+
+
+BAD_OBJECTIVES = {
+    "nothing to compare": ({"pixels": False}, ValueError, "pixels must be True without features"),
+    "unknown": ({"optimizer": "sgd"}, KeyError, "optimizer"),
+    "noise": ({"optimizer": "lbfgs", "noise": True, "space": "w"}, ValueError, "use adam, or omit noise"),
+}
+
+
+@pytest.mark.parametrize(("words", "kind", "message"), BAD_OBJECTIVES.values(), ids=BAD_OBJECTIVES)
+def test_objectives_that_cannot_be(words: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        invert(_stylegan(), _foreign(1), **words, **QUICK)
+
+
 def test_several_starts_find_their_way_where_one_is_stuck() -> None:
     generator = _stylegan()
     images, words = _generated(generator, range(20, 26)), {**QUICK, "num_steps": 60}
@@ -156,11 +189,12 @@ def test_a_picture_does_not_depend_on_its_batch_mates(make, space: str) -> None:
     assert torch.allclose(alone.loss_end, here.loss_end[2:3], rtol=1e-2)  # another batch size rounds otherwise
 
 
-@pytest.mark.parametrize("with_features", [False, True])
-def test_the_start_is_the_nearest_sample_and_its_loss_is_the_formula(with_features: bool) -> None:
+@pytest.mark.parametrize(("with_features", "pixels"), [(False, True), (True, True), (True, False)])
+def test_the_start_is_the_nearest_sample_and_its_loss_is_the_formula(with_features: bool, pixels: bool) -> None:
     generator, pictures = _dcgan(), _foreign(3)
     features = (lambda x: [x.mean(1), x[:, :, ::2]]) if with_features else None
-    found = invert(generator, pictures, features=features, num_candidates=70, num_steps=0, seed=4, progress=False)
+    words = {"features": features, "pixels": pixels, "num_candidates": 70, "num_steps": 0, "seed": 4}
+    found = invert(generator, pictures, **words, progress=False)
     z = generator.sample_z(70, derive_seed(4, "invert"))
     samples, wanted = generator(z).double().numpy(), pictures.double().numpy()
     variance = samples.var(axis=0).mean()
@@ -169,7 +203,7 @@ def test_the_start_is_the_nearest_sample_and_its_loss_is_the_formula(with_featur
         gaps = ((samples - wanted[index]) ** 2).mean((1, 2, 3))
         best = int(gaps.argmin())
         assert torch.equal(found.latents[index], z[best])
-        loss = gaps[best] / variance + 0.01 * (float(z[best].double().square().mean()) - 1) ** 2
+        loss = pixels * gaps[best] / variance + 0.01 * (float(z[best].double().square().mean()) - 1) ** 2
         if with_features:
             theirs = wanted[index].mean(0), wanted[index][:, ::2]
             mine = samples[best].mean(0), samples[best][:, ::2]
@@ -177,7 +211,7 @@ def test_the_start_is_the_nearest_sample_and_its_loss_is_the_formula(with_featur
                 ((a - b) ** 2).mean() / each.var(axis=0, ddof=1).mean()
                 for a, b, each in zip(mine, theirs, own, strict=True)
             ]
-            loss += 0.2 * sum(parts) / 2
+            loss += (0.2 if pixels else 1) * sum(parts) / 2
         assert float(found.loss_start[index]) == pytest.approx(loss, rel=1e-5)
     assert torch.equal(found.loss_start, found.loss_end)
 
