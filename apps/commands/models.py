@@ -56,6 +56,16 @@ def _quality(card: Card) -> Iterator[str]:
             f"real pictures {ceiling['mean']:.3f}, by chance {figures['chance']:.3f}; "
             f"{accuracy['num_images']:,} samples"
         )
+    if "fcn_mean_iou" in figures:
+        iou, error = figures["fcn_mean_iou"], figures["paired_error"]
+        yield (
+            f"mean IoU of segmented translations with the true labels {iou['mean']:.3f} ({iou['low']:.3f} to "
+            f"{iou['high']:.3f}); of real pictures {iou['real']:.3f}, of other pictures {iou['other']:.3f}"
+        )
+        yield (
+            f"error from the true pictures {error['mean']:.1f} of 255 levels; from other pictures {error['other']:.1f}; "
+            f"n = {figures['num_images']:,}"
+        )
     if "frechet_distance" in figures:
         precision, recall = figures["precision"], figures["recall"]
         yield (
