@@ -63,8 +63,8 @@ def _quality(card: Card) -> Iterator[str]:
             f"{iou['high']:.3f}); of real pictures {iou['real']:.3f}, of other pictures {iou['other']:.3f}"
         )
         yield (
-            f"error from the true pictures {error['mean']:.1f} of 255 levels; from other pictures {error['other']:.1f}; "
-            f"n = {figures['num_images']:,}"
+            f"error from the true pictures {error['mean']:.1f} of 255 levels, from other pictures "
+            f"{error['other']:.1f}; n = {figures['num_images']:,}"
         )
     if "frechet_distance" in figures:
         precision, recall = figures["precision"], figures["recall"]
