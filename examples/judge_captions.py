@@ -154,9 +154,9 @@ def list_values(records: Sequence[Truth], stated: set[str]) -> dict[str, list[st
     return {name: sorted({str(record[name]) for record in records}) for name in sorted(stated)}
 
 
-def stated_attributes(scenes: Scenes, count: int) -> set[str]:
+def stated_attributes(scenes: Scenes) -> set[str]:
     """Return the names of the attributes that captions state."""
-    return {name for index in range(count) for name in scenes.caption(index).truth}
+    return {name for index in range(len(scenes)) for name in scenes.caption(index).truth}
 
 
 def train_judge(options: Options, size: int) -> AttributeClassifier:
@@ -171,7 +171,7 @@ def train_judge(options: Options, size: int) -> AttributeClassifier:
     images = load_pictures(scenes, len(scenes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        judge = AttributeClassifier(list_values(records, stated_attributes(scenes, 500)))
+        judge = AttributeClassifier(list_values(records, stated_attributes(scenes)))
     targets = {
         name: torch.tensor([choices.index(str(record[name])) for record in records])
         for name, choices in judge.values.items()
