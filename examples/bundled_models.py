@@ -11,6 +11,7 @@ TITLES = {
     "stylegan": "StyleGAN",
     "sagan": "SAGAN",
     "cogan": "CoGAN",
+    "agecgan": "Age-cGAN",
     "biggan": "BigGAN",
     "egan": "E-GAN",
     "vae": "VAE",
@@ -90,6 +91,13 @@ CAPTIONED_SCENES = TrainingPictures(
     dataset="15,000 rendered scenes of seed 0, with ten captions each",
     license="MIT, like the toolkit: trained on rendered pictures only",
 )
+SCENES_BY_HOUR = TrainingPictures(
+    data="scenes:15000@hours",
+    segmenter="unet-scenes",
+    shows="rendered outdoor scenes at five hours of the day",
+    dataset="15,000 rendered scenes of seed 0, each at an hour of its own, in five groups of hours",
+    license="MIT, like the toolkit: trained on rendered pictures only",
+)
 CPU = "--images 200000 --decay-from 0.6"
 LONG = "--images 340000 --decay-from 0.6"
 SLOW_GROWTH = " --hold-images 10000 --fade-images 10000"
@@ -134,6 +142,13 @@ CPU_MODELS: Mapping[str, Model] = {
         CAPTIONED_SCENES,
         "--caption-images 90000 --first-images 180000 --images 420000 --decay-from 0.8",
         "--snapshot-images 30000 --checkpoint-images 15000",
+        chosen=False,
+    ),
+    "agecgan-scenes64": Model(
+        "agecgan",
+        SCENES_BY_HOUR,
+        "--batch-size 32 --gan-images 250000 --images 350000 --decay-from 0.6",
+        AUTOENCODER_SNAPSHOTS,
         chosen=False,
     ),
     "progan-scenes64": Model("progan", SCENES, LONG, CPU_SNAPSHOTS),

@@ -42,6 +42,7 @@ from generators.training.families import FAMILIES
 from generators.training.measured import NUM_MEASURED, measure_autoencoder
 from generators.training.settings import TrainingSettings
 from generators.training.variational import bound
+from generators.training.variational_settings import VariationalSettings
 from segmenters.datasets import open_pictures
 
 ROOT = Path(__file__).parents[1]
@@ -228,7 +229,7 @@ def measure_fidelity(run: train_generator.Options, snapshot: Snapshot, segmenter
 
 def describe_autoencoder(run: train_generator.Options, snapshot: Snapshot) -> dict[str, Any]:
     """Return the entries of a card about an autoencoder on held-out pictures; none for other generators."""
-    if not generators.has_encoder(snapshot.path):
+    if not isinstance(run.settings, VariationalSettings) or not generators.has_encoder(snapshot.path):
         return {}
     generator, encoder = generators.load(snapshot.path, run.device), generators.load_encoder(snapshot.path, run.device)
     _, held_out = open_pictures(run.data, run.settings.resolution, run.hold_out)

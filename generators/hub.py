@@ -219,7 +219,7 @@ def load_encoder(name: str | Path, device: str = "auto") -> Encoder:
     tensors, header = load_tensors(path, FORMAT, VERSION)
     if "encoder" not in header:
         raise ValueError(
-            f"{name} was trained without an encoder; use a variational autoencoder (architecture vae or vaegan)"
+            f"{name} was trained without an encoder; use a generator with one (architecture vae, vaegan or agecgan)"
         )
     tensors = {key.removeprefix(ENCODER): value for key, value in tensors.items() if key.startswith(ENCODER)}
     try:
