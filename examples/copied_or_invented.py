@@ -19,22 +19,26 @@ permutations of the units.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import tyro
+from jaxtyping import Float32
 from torch import Tensor
+from torchvision.utils import save_image
 
 import generators
 import segmenters
 from gandissect import Segmenter, compare_labels, dissect, measure_unit_effects
 from gandissect.causal.results import UnitEffects
+from gandissect.core import to_uint8
 from gandissect.core.sampling import make_rng
 from gandissect.dissection import LabelComparison, UnitAgreement
-from gandissect.inference import InputLabels
+from gandissect.inference import InputLabels, upsample
+from gandissect.report.regions import highlight
 from gandissect.storage import write_json
 from generators import Translator
 from generators.architectures.class_translator import ClassTranslator
@@ -44,6 +48,11 @@ from segmenters.datasets.combining import Subset
 KINDS = ("input", "output", "both")
 PERMUTATIONS = 10_000
 BATCH = 32
+NUM_EXAMPLES, NUM_COLUMNS, NUM_SEARCHED = 3, 4, 200
+"""Number of units of each kind with pictures, of pictures of each, and of pictures that these are chosen from."""
+
+Thresholds = Mapping[str, Float32[Tensor, " unit"]]
+"""Threshold of each unit, by layer."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +66,10 @@ class Options:
         segmenter: Segmenter of the outputs.
         layers: Layers to dissect; by default all.
         num_samples: Number of pictures to dissect on, from the first.
-        num_effects: Number of pictures, after those, to measure effects on.
+        num_effects: Number of pictures, after those, to measure effects on, at least 2; 0 measures none.
         seed: Seed of the permutations.
-        out: Folder for the figures (units.json) and the plot (units.png).
+        out: Folder for the figures (units.json), the plot (units.png), and pictures of a few units of each translator
+            (examples-1.png, ...): labels of the inputs and outputs, outlined where the unit is on.
         device: Device to compute on: auto, cpu, cuda or mps.
     """
 
@@ -75,8 +85,8 @@ class Options:
     device: str = "auto"
 
 
-def load(name: str, spec: str, target: str | None, options: Options) -> tuple[Translator, Translator]:
-    """Return a translator on the pictures to dissect on, and on those to measure effects on."""
+def load(name: str, spec: str, target: str | None, options: Options) -> tuple[Translator, Translator | None]:
+    """Return a translator on the pictures to dissect on, and on those to measure effects on, if any."""
     translator = generators.load(name, options.device)
     if not isinstance(translator, Translator):
         raise ValueError(f"{name} makes images from latent vectors; name translators")
@@ -88,9 +98,9 @@ def load(name: str, spec: str, target: str | None, options: Options) -> tuple[Tr
     count = options.num_samples + options.num_effects
     if len(pictures) < count:
         raise ValueError(f"inputs must have {count} pictures; {spec} has {len(pictures)}")
-    parts = range(options.num_samples), range(options.num_samples, count)
-    first, second = (translator.on(Subset(pictures, list(part), pictures.name)) for part in parts)
-    return first, second
+    first, second = (range(options.num_samples), range(options.num_samples, count))
+    dissected = translator.on(Subset(pictures, first, "to dissect on"))
+    return dissected, translator.on(Subset(pictures, second, "to measure effects on")) if second else None
 
 
 @torch.inference_mode()
@@ -152,7 +162,7 @@ def compare_meaning(first: LabelComparison, second: LabelComparison, layer: str,
 
 
 def examine(
-    name: str, spec: str, target: str | None, segmenter: Segmenter, options: Options
+    name: str, spec: str, target: str | None, segmenter: Segmenter, options: Options, examples: Path
 ) -> tuple[LabelComparison, dict[str, Any]]:
     """Return the comparison of a translator's units, and all figures."""
     translator, other = load(name, spec, target, options)
@@ -162,10 +172,14 @@ def examine(
         for labels in ("output", "input")
     )
     comparison = compare_labels(output, inputs)
+    draw_examples(translator, segmenter, comparison, {layer.name: layer.thresholds for layer in output}, examples)
     rows = []
     for row in comparison.layer_records():
-        effects = measure_unit_effects(other, segmenter, row["layer"], options.num_effects)
-        rows.append(row | {"effects": summarize_effects(comparison.units_of(row["layer"]), effects)})
+        summary = {}
+        if other is not None:
+            effects = measure_unit_effects(other, segmenter, row["layer"], options.num_effects)
+            summary = summarize_effects(comparison.units_of(row["layer"]), effects)
+        rows.append(row | {"effects": summary})
     title = name if target is None else f"{name} to {target}"
     facts = {
         "translator": title,
@@ -208,6 +222,41 @@ def draw(comparisons: Sequence[LabelComparison], titles: Sequence[str], path: Pa
     figure.savefig(path, dpi=150)
 
 
+@torch.inference_mode()
+def draw_examples(
+    translator: Translator, segmenter: Segmenter, comparison: LabelComparison, thresholds: Thresholds, path: Path
+) -> None:
+    """Write pictures of the units that follow input and output most, one row for each, in their most active samples.
+
+    A row has pairs of the labels of an input, in colors, and the output, both outlined where the unit is on.
+    """
+    chosen = []
+    for kind in ("input", "output"):
+        units = [unit for unit in comparison.units if unit.follows == kind]
+        chosen += sorted(units, key=lambda unit: -abs(unit.difference))[:NUM_EXAMPLES]
+    assert translator.pictures is not None
+    colors = torch.tensor(
+        [*(concept.color for concept in segmenter.concepts), (0, 0, 0)], dtype=torch.uint8, device="cpu"
+    )
+    labels, z = InputLabels(translator, segmenter), translator.sample_z(min(NUM_SEARCHED, len(translator.pictures)))
+    rows = []
+    for unit in chosen:
+        maps = translator.head(z.to(translator.device), unit.layer)[:, [unit.unit]].float().cpu()
+        samples = maps.flatten(1).amax(1).argsort(descending=True)[:NUM_COLUMNS]
+        on = upsample(maps[samples], translator.image_size)[:, 0] > thresholds[unit.layer][unit.unit]
+        known = torch.cat([labels.maps(range(sample, sample + 1)) for sample in samples.tolist()])
+        inputs = colors[known].permute(0, 3, 1, 2).contiguous()
+        outputs = to_uint8(translator(z[samples].to(translator.device)).cpu())
+        cells = [highlight(pixels, on) for pixels in (inputs, outputs)]
+        rows.append(torch.stack(cells, dim=1).flatten(0, 1))
+    if rows:
+        pixels = torch.cat(rows).repeat_interleave(2, 2).repeat_interleave(2, 3).float() / 255
+        save_image(pixels, path, nrow=2 * NUM_COLUMNS, pad_value=1)
+        for unit in chosen:
+            pair = f"input IoU {unit.input_iou:.3f}, output IoU {unit.output_iou:.3f}"
+            print(f"{unit.layer}, unit {unit.unit}, {unit.concept}: {pair}")
+
+
 def print_figures(figures: dict[str, Any]) -> None:
     """Print the figures of a translator as Markdown."""
     agreement = figures["agreement"]
@@ -245,8 +294,11 @@ def main(options: Options) -> None:
     if len(options.classes) not in (0, len(options.translators)):
         raise ValueError(f"name a class for each translator, or none; got {' '.join(options.classes)}")
     targets = options.classes or [None] * len(options.translators)
-    triples = zip(options.translators, options.inputs, targets, strict=True)
-    results = [examine(*triple, segmenter, options) for triple in triples]
+    options.out.mkdir(parents=True, exist_ok=True)
+    triples = enumerate(zip(options.translators, options.inputs, targets, strict=True), 1)
+    results = [
+        examine(*triple, segmenter, options, options.out / f"examples-{number}.png") for number, triple in triples
+    ]
     comparisons = [comparison for comparison, _ in results]
     for _, figures in results:
         print_figures(figures)
@@ -260,7 +312,6 @@ def main(options: Options) -> None:
             if found is not None:
                 spread = f"{found['random']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
                 print(f"  {layer}: {found['same']:.2f} of {found['units']} units, random {spread}")
-    options.out.mkdir(parents=True, exist_ok=True)
     write_json(
         options.out / "units.json",
         {"translators": [figures for _, figures in results], "meaning": meaning},
