@@ -79,6 +79,8 @@ def main(options: Options) -> None:
     generator, rows = translator.on(source), range(options.start, len(source))
     batch = source.batch(rows)
     real, labels = from_uint8(batch.images), batch.labels
+    if labels is None:
+        raise ValueError(f"{options.inputs} has no labels")
     z = generator.sample_z(len(rows), start=options.start).to(generator.device)
 
     def judge(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
