@@ -42,6 +42,13 @@ class Model:
     snapshots: str
     chosen: bool = True
     """Whether the snapshot nearest to held-out pictures ships; otherwise the last."""
+    family: str = ""
+    """Family on the card, if it is not that of the architecture."""
+
+    @property
+    def title(self) -> str:
+        """Family of the model."""
+        return self.family or TITLES[self.architecture]
 
     def arguments(self, name: str) -> str:
         """Return the arguments of ``gandissect train generator``, with DATA as the folder of the photographs."""
@@ -76,6 +83,13 @@ OUTDOOR = TrainingPictures(
     dataset="13,296 photographs in six classes: outdoor minus 5% held out by a hash of the name (Intel image "
     "classification set)",
     license="research use only: trained on photographs under unclear terms",
+)
+DIGITS = TrainingPictures(
+    data="DATA/mnist10k --hold-out 0.5",
+    segmenter="unet-digits",
+    shows="handwritten digits",
+    dataset="4,986 digits: mnist10k minus the half held out by a hash of the index",
+    license="research use: trained on MNIST",
 )
 NOON_AND_DUSK = TrainingPictures(
     data="noon=scenes:15000@noon dusk=scenes:15000@dusk",
@@ -117,6 +131,12 @@ GPU_SNAPSHOTS = "--snapshot-images 100000 --checkpoint-images 50000"
 
 PLAIN_SCENES = replace(SCENES, more="")
 AUTOENCODER_SNAPSHOTS = "--snapshot-images 50000 --checkpoint-images 10000"
+SMALL_DIGITS = "--resolution 32 --width 32 --z-dim 64 --augmentation translation --resident"
+CLIPPED = "--loss wasserstein --optimizer rmsprop --learning-rate 5e-5 --beta2 0.99 --discriminator-turns 5"
+PENALIZED = (
+    "--loss wgan-gp --learning-rate 1e-4 --beta1 0 --beta2 0.9 --discriminator-turns 5 --discriminator-norm none "
+    "--drift-weight 0"
+)
 WATCHED_SNAPSHOTS = "--snapshot-images 20000 --checkpoint-images 10000"
 
 CPU_MODELS: Mapping[str, Model] = {
@@ -134,6 +154,30 @@ CPU_MODELS: Mapping[str, Model] = {
         "--snapshot-images 50000 --checkpoint-images 10000",
     ),
     "sagan-outdoor64": Model("sagan", OUTDOOR, TWO_RATES, WATCHED_SNAPSHOTS),
+    "lsgan-digits32": Model(
+        "dcgan",
+        DIGITS,
+        f"{SMALL_DIGITS} --loss least-squares --images 500000",
+        "--snapshot-images 100000",
+        chosen=False,
+        family="LSGAN",
+    ),
+    "wgan-digits32": Model(
+        "dcgan",
+        DIGITS,
+        f"{SMALL_DIGITS} {CLIPPED} --images 2500000",
+        "--snapshot-images 500000",
+        chosen=False,
+        family="WGAN",
+    ),
+    "wgangp-digits32": Model(
+        "dcgan",
+        DIGITS,
+        f"{SMALL_DIGITS} {PENALIZED} --images 1200000",
+        "--snapshot-images 250000",
+        chosen=False,
+        family="WGAN-GP",
+    ),
     "cogan-scenes64": Model(
         "cogan", NOON_AND_DUSK, "--width 32 --images 300000 --decay-from 0.5", AUTOENCODER_SNAPSHOTS, chosen=False
     ),

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 import tyro
-from bundled_models import CPU_MODELS, GPU_MODELS, TITLES, Model
+from bundled_models import CPU_MODELS, GPU_MODELS, Model
 
 import generators
 import segmenters
@@ -253,8 +253,8 @@ def describe_training(
     settings, pictures, seconds = run.settings, model.pictures, snapshot.seconds
     units = f"{settings.width} units in the last layer"
     return {
-        "family": TITLES[model.architecture],
-        "summary": f"{pictures.shows.capitalize()}, {settings.resolution} px: {TITLES[model.architecture]}, {units}.",
+        "family": model.title,
+        "summary": f"{pictures.shows.capitalize()}, {settings.resolution} px: {model.title}, {units}.",
         "dataset": pictures.dataset,
         "command": f"gandissect train generator {model.arguments(name)}",
         "seed": settings.seed,
