@@ -11,7 +11,7 @@ import tyro
 import generators
 import segmenters
 from gandissect import Segmenter
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 from generators import CaptionedGenerator, ClassTranslator, ConditionalGenerator, LayeredGenerator, Translator
 from segmenters.datasets import open_inputs
 

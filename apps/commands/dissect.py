@@ -23,7 +23,7 @@ from gandissect import (
 )
 from gandissect.core import is_same_network, lookup
 from gandissect.core.environment import resolve_device
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 from gandissect.dissection.counting.tally import TALLY
 from gandissect.dissection.dissect import PASS_FOLDER
 from gandissect.inference.labels import LabelSource

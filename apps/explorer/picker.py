@@ -8,7 +8,8 @@ import re
 import streamlit as st
 
 from gandissect import Generator
-from gandissect.core.protocols import as_conditional, limit_rows
+from gandissect.core.protocols import as_conditional
+from gandissect.core.rows import limit_rows
 
 from .background.resources import visitor_memory
 from .display.images import draw_native, encode_jpeg

@@ -11,7 +11,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 
 from ..core.lookup import check_choice, lookup
-from ..core.protocols import Generator, check_generator, limit_rows
+from ..core.protocols import Generator, check_generator
+from ..core.rows import limit_rows
 from ..core.sampling import derive_seed
 from ..core.types import UnitSet
 from ..inference.batches import LayerSampler

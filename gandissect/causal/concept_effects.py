@@ -12,7 +12,8 @@ from typing import Any
 
 from ..core.display import Tabular
 from ..core.lookup import lookup, unique_names
-from ..core.protocols import Generator, Segmenter, check_protocols, limit_rows
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.rows import limit_rows
 from ..core.sampling import check_num_samples, check_seed
 from ..core.types import UnitSet, check_type, concept_index
 from ..dissection.dissect import dissect

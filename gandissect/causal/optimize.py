@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate
 
 from ..core.lookup import lookup
-from ..core.protocols import Generator, Segmenter, check_protocols, repeat_rows
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.rows import repeat_rows
 from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import sample_blocks

@@ -15,7 +15,8 @@ import torch
 
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator, Segmenter, check_protocols, limit_rows
+from ..core.protocols import Generator, Segmenter, check_protocols
+from ..core.rows import limit_rows
 from ..core.sampling import check_seed, make_rng
 from ..core.types import UnitSet, check_type, concept_index
 from ..dissection.results import Dissection

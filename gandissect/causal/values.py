@@ -10,7 +10,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from ..core.lookup import lookup
-from ..core.protocols import Generator, Segmenter, check_generator, check_protocols, limit_rows
+from ..core.protocols import Generator, Segmenter, check_generator, check_protocols
+from ..core.rows import limit_rows
 from ..core.sampling import check_seed, derive_seed
 from ..core.types import UnitSet, concept_index
 from ..inference.batches import LayerSampler

@@ -33,7 +33,7 @@ Follows = Literal["input", "output", "both", "neither"]
 """What a unit follows: the input, the output, both alike, or neither, if it matches no concept of either."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class UnitAgreement:
     """A unit's agreement with the inputs and with the outputs, for its best concept.
 
@@ -58,6 +58,13 @@ class UnitAgreement:
     low: float
     high: float
     follows: Follows
+
+    def __repr__(self) -> str:
+        return (
+            f"UnitAgreement(layer={self.layer!r}, unit={self.unit}, concept={self.concept!r}, "
+            f"input_iou={self.input_iou:.3g}, output_iou={self.output_iou:.3g}, difference={self.difference:.3g}, "
+            f"low={self.low:.3g}, high={self.high:.3g}, follows={self.follows!r})"
+        )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

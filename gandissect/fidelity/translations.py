@@ -31,8 +31,8 @@ from ..core.protocols import (
     as_translation,
     check_generator,
     check_protocols,
-    limit_rows,
 )
+from ..core.rows import limit_rows
 from ..core.sampling import make_rng
 from ..inference.batches import check_counts, sample_blocks
 from ..stats.intervals import CONFIDENCE, half_width
@@ -280,7 +280,10 @@ def measure_cycle_errors(
     for block, z in sample_blocks(generator, [range(count)], 0, batch_size, "cycle error", progress=progress):
         pictures = z[:, start : start + 3 * size[0] * size[1]].reshape(len(z), 3, *size)
         between = generator(z)
-        drawn = [torch.randn(3, *size, generator=make_rng(seed, "cycle", i), device="cpu") for i in block]
+        drawn = [
+            torch.randn(3, *size, generator=make_rng(seed, "cycle", i), dtype=torch.float32, device="cpu")
+            for i in block
+        ]
         noisy = between + noise / LEVELS * torch.stack(drawn).to(between)
         for kept, images in zip(found, (between, from_uint8(to_uint8(between)), noisy), strict=True):
             kept.append(_distance(back(images), pictures))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..core.hooks import trace
 from ..core.lookup import lookup
 from ..core.progress import progress_bar
-from ..core.protocols import Generator, Segmenter, check_rows
+from ..core.protocols import Generator, Segmenter
+from ..core.rows import check_rows
 from ..core.sampling import blocks, check_num_samples
 from ..core.types import LayerInfo
 from .checks import check_images, check_labels, check_pixels, check_proportions, check_sampling, describe

@@ -18,7 +18,8 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..core.lookup import unknown_name_message
-from ..core.protocols import Generator, as_conditional, check_mode, noise_length
+from ..core.protocols import Generator, as_conditional, check_mode
+from ..core.rows import noise_length
 from ..core.sampling import check_seed
 from ..core.types import check_type
 

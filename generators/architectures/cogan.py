@@ -108,6 +108,8 @@ def check_own_layers(size: int, own_layers: int) -> None:
 class PerDomain(nn.Module):
     """A module per domain; each row passes through that of its domain, and meets no rows of others.
 
+    In eval mode every module runs on all rows, so that how a row's sums are rounded does not depend on the others.
+
     Args:
         module: The module of the first domain; those of the others are copies, so that all begin alike.
         num_domains: Number of domains.
@@ -126,6 +128,10 @@ class PerDomain(nn.Module):
             x: Activations, ``[batch, before, h, w]``.
             domains: Index of each row's domain.
         """
+        if not self.training:
+            every = torch.stack([module(x) for module in self.domains])
+            chosen: Tensor = every[domains, torch.arange(len(x), device=x.device)]
+            return chosen
         rows = [(domains == index).nonzero().flatten() for index in range(len(self.domains))]
         pairs = zip(self.domains, rows, strict=True)
         parts = [module(x[own]) for module, own in pairs if len(own) or _runs_empty(module)]
@@ -134,8 +140,8 @@ class PerDomain(nn.Module):
 
 
 def _runs_empty(module: nn.Module) -> bool:
-    """Return whether a module runs without rows: not in training, unless its norms wait for other processes."""
-    return not module.training or any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
+    """Return whether a module in training runs without rows: only if its norms wait for other processes."""
+    return any(isinstance(part, nn.SyncBatchNorm) for part in module.modules())
 
 
 class CoGANDiscriminator(nn.Module):

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from gandissect.core.images import from_uint8
 from gandissect.core.pictures import pick_evenly
-from gandissect.core.protocols import PictureSource, check_row_range
+from gandissect.core.protocols import PictureSource
+from gandissect.core.rows import check_row_range
 from gandissect.core.types import check_type
 from gandissect.storage.files import hash_tensors
 

@@ -54,6 +54,7 @@ class StackGAN(CaptionedGenerator):
         ValueError: If a number is out of range, or the words are not distinct.
 
     Examples:
+        >>> from generators.architectures.stackgan import StackGAN
         >>> G = StackGAN(size=16, width=4, vocabulary=["a", "lane", "street", "summer"])
         >>> G(G.sample_z(2, captions="a summer street")).shape
         torch.Size([2, 3, 16, 16])

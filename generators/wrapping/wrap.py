@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.lookup import lookup
 from gandissect.core.network_id import join_fingerprint
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 from gandissect.core.sampling import check_seed
 from gandissect.core.types import LayerInfo
 from gandissect.storage.files import find_unsaved_tensors, hash_tensors

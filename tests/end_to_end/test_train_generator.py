@@ -95,6 +95,9 @@ def test_every_architecture_is_trained_by_its_name(train, pictures: Path, tmp_pa
     own = ["--max-width", 4] if hasattr(recipe, "max_width") else []
     size = ["--resolution", 16, "--width", 2, "--z-dim", 4, "--batch-size", 4, "--images", 8, *own]
     size += ["--hold-images", 4, "--fade-images", 2] if getattr(recipe, "start_resolution", None) else []
+    size += ["--gan-images", 4] if hasattr(recipe, "gan_images") else []
+    if hasattr(recipe, "caption_images"):
+        size, data = [*size, "--caption-images", 2, "--first-images", 2], "captions:scenes:20"
     inputs = ["--inputs", data] if FAMILIES[architecture].paired else []
     status, output, error = train(
         architecture, "--data", data, *inputs, "--out", tmp_path / "run", *size, "--hold-out", 0.3, "--json"

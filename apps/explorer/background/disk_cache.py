@@ -93,7 +93,7 @@ def find_effects(
     generator: Generator, segmenter: Segmenter, layer: str, num_samples: int, seed: int
 ) -> UnitEffects | None:
     """Return cached effects of a layer's units with at least ``num_samples`` samples of a seed, or None."""
-    bundled = BUNDLED / "effects" / f"{Path(generator.name).stem}.safetensors"
+    bundled = _bundled_path(BUNDLED / "effects", generator)
     for path in filter(None, (_effects_path(generator, segmenter, layer, num_samples, seed), bundled)):
         cached = _read(path, KeptEffects.load)
         if cached is None:
@@ -133,7 +133,12 @@ def _fingerprints(generator: Generator, segmenter: Segmenter) -> tuple[str, str]
 def _candidate_paths(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Iterator[Path]:
     if path := _dissection_path(generator, segmenter, layer, num_samples):
         yield path
-    yield from (path for path in BUNDLED.glob("*.safetensors") if path.stem == generator.name)
+    yield _bundled_path(BUNDLED, generator)
+
+
+def _bundled_path(folder: Path, generator: Generator) -> Path:
+    """Return the file of a bundled generator, whatever classes, captions or pictures its name states after its own."""
+    return folder / f"{Path(generator.name.partition(' ')[0]).name}.safetensors"
 
 
 def _dissection_path(generator: Generator, segmenter: Segmenter, layer: str, num_samples: int) -> Path | None:

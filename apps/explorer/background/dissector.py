@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gandissect import Dissection, Generator, Segmenter, dissect
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 
 from ..networks import fingerprint_of
 from . import disk_cache

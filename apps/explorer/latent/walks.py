@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from gandissect import Generator, Segmenter
-from gandissect.core.protocols import noise_length
+from gandissect.core.rows import noise_length
 from gandissect.latent import (
     Direction,
     DirectionEffect,

@@ -11,7 +11,7 @@ import streamlit as st
 from gandissect import LayerDissection, Segmenter, UnitSet
 from gandissect.causal.results import UnitEffects
 from gandissect.causal.units import measure_unit_effects
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 
 from ..background import disk_cache
 from ..background.progress import follow_task, visitor_tasks

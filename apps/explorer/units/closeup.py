@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gandissect import LayerDissection, UnitSet
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 
 from ..components.cell_picker import pick_cell
 from ..display.images import draw_picture, encode_png

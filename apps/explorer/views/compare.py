@@ -10,7 +10,7 @@ import streamlit as st
 
 import generators
 from gandissect import Comparison, Dissection, Generator, Segmenter, compare
-from gandissect.core.protocols import limit_rows
+from gandissect.core.rows import limit_rows
 from gandissect.dissection.comparison import ComparedLayer
 from gandissect.report.comparison import COLORS
 

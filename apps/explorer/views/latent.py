@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from gandissect.core.protocols import noise_length
+from gandissect.core.rows import noise_length
 from gandissect.latent import capabilities
 
 from ..background.resources import escape

@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ...core.protocols import Generator, noise_length
+from ...core.protocols import Generator
+from ...core.rows import noise_length
 from ...core.sampling import check_seed
 from ..spaces import capabilities
 from .direction import Direction, fix_signs, pad_noise, ws_shape

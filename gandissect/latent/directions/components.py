@@ -23,7 +23,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ...core.lookup import lookup
-from ...core.protocols import Generator, check_mode, noise_length
+from ...core.protocols import Generator, check_mode
+from ...core.rows import noise_length
 from ...core.sampling import check_seed, derive_seed
 from ...inference.batches import sample_blocks
 from ..spaces import as_w, split_row

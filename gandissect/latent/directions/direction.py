@@ -20,7 +20,8 @@ from torch.nn import functional
 from ...core.display import Displayed
 from ...core.lookup import lookup, unknown_name_message
 from ...core.network_id import NetworkId
-from ...core.protocols import Generator, check_mode, noise_length
+from ...core.protocols import Generator, check_mode
+from ...core.rows import noise_length
 from ...core.sampling import blocks, derive_seed
 from ...storage.files import check_new_file, write_json
 from ...storage.saved import SavedResult, detached_copy, plain_entries, result_path

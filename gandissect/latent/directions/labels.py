@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ...core.display import Displayed, Tabular
 from ...core.network_id import NetworkId, is_same_network, shorten_fingerprint
-from ...core.protocols import Generator, Segmenter, check_protocols, noise_length
+from ...core.protocols import Generator, Segmenter, check_protocols
+from ...core.rows import noise_length
 from ...core.sampling import check_seed, make_rng
 from ...core.types import Concept, check_concepts, concept_index
 from ...inference.areas import ConceptAreas

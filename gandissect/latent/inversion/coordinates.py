@@ -22,7 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ...core.protocols import Generator, noise_length
+from ...core.protocols import Generator
+from ...core.rows import noise_length
 from ..spaces import Latents, as_w, capabilities, on_shell
 
 SMALLEST = 8

@@ -31,7 +31,8 @@ from torch import Tensor
 from ...core.images import to_uint8
 from ...core.lookup import check_choice, lookup, unknown_name_message
 from ...core.network_id import NetworkId
-from ...core.protocols import Generator, check_mode, noise_length
+from ...core.protocols import Generator, check_mode
+from ...core.rows import noise_length
 from ...core.sampling import check_seed, derive_seed
 from ..spaces import as_w, capabilities, require_w
 from .coordinates import Coordinates, NoiseMaps

@@ -14,7 +14,8 @@ from torch.nn.functional import interpolate
 from ...artifacts.ranking import ArtifactRanking
 from ...artifacts.results import Repair
 from ...core.images import to_uint8
-from ...core.protocols import Generator, limit_rows
+from ...core.protocols import Generator
+from ...core.rows import limit_rows
 from ...inference.upsampling import upsample
 from ...interventions.apply import generate
 from ...interventions.edits import Insertion

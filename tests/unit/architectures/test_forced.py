@@ -14,7 +14,8 @@ from gandissect import Ablation, Insertion, Scaling, UnitSet, dissect, generate,
 from gandissect.artifacts.repair import compute_forced_values
 from gandissect.core.hooks import tap_outputs
 from gandissect.core.network_id import is_same_network
-from gandissect.core.protocols import Generator, limit_rows
+from gandissect.core.protocols import Generator
+from gandissect.core.rows import limit_rows
 from gandissect.core.sampling import derive_seed
 from gandissect.core.types import Concept
 from gandissect.storage.files import load_tensors, save_tensors

@@ -34,7 +34,7 @@ from gandissect import (
     repair,
     write_report,
 )
-from gandissect.core.protocols import noise_length, repeat_rows
+from gandissect.core.rows import noise_length, repeat_rows
 from gandissect.core.types import Concept
 from generators.architectures.patchgan import PatchDiscriminator
 from generators.architectures.translator import Translator

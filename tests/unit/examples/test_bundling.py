@@ -248,10 +248,9 @@ def test_every_model_of_the_tables_can_be_trained_and_fits(models) -> None:
     for name, model in models.items():
         words = [word.replace("DATA", "photographs") for word in model.arguments(name).split()]
         run = tyro.cli(train_generator.Options, args=words)
-        subject = name.removeprefix(f"{run.settings.architecture}-").removesuffix(str(run.settings.resolution))
-        assert subject in ("scenes", "streets", "outdoor")
+        subject = name.partition("-")[2].removesuffix(str(run.settings.resolution))
         assert (subject == "scenes") == all("scenes:" in spec for spec in run.data)
-        assert model.pictures.segmenter == ("unet-scenes" if subject == "scenes" else "unet-streets")
+        assert model.pictures.segmenter == f"unet-{'streets' if subject == 'outdoor' else subject}"
         assert run.segmenter == (model.pictures.segmenter if model.chosen else None)
         script.check_fits(name, script.count_half_precision_bytes(run.settings))
         assert run.settings.images > _grown_after(run.settings), "it is to see images of full size"

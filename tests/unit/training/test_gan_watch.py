@@ -23,7 +23,7 @@ from generators.training import GANSettings, GANTask, train_generator
 class Colored(Noise):
     """Pictures of one color."""
 
-    name = "colored"
+    name, inputs = "colored", None
 
     def __init__(self, color: tuple[int, int, int]) -> None:
         super().__init__()

@@ -258,7 +258,7 @@ def test_the_file_of_a_generator_holds_its_averaged_encoder(architecture: str, t
     alone = tmp_path / "alone.safetensors"
     generators.save(generator, alone)
     assert generators.load(alone, device="cpu").fingerprint == generator.fingerprint
-    with pytest.raises(ValueError, match=r"alone.safetensors was trained without an encoder; use a variational"):
+    with pytest.raises(ValueError, match=r"alone.safetensors was trained without an encoder; use a generator with one"):
         generators.load_encoder(alone)
 
 
