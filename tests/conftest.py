@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,3 +57,9 @@ def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")
     settings.load_profile("default" if config.option.markexpr == "not slow" else "slow")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported and collected from garbage collection, which would scan it hundreds of times."""
+    gc.collect()
+    gc.freeze()
