@@ -112,6 +112,7 @@ def _run(*words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path: Path, whole: Dissection) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")

@@ -9,7 +9,8 @@ import generators
 from apps.explorer.background.resources import load_dissector
 from apps.explorer.visit import first_layer
 
-OF_ONE_FAMILY = [name for name in generators.names() if "-streets" in name or name == "cgan-clothes32"]
+SIMILAR = ("cgan-clothes", "lsgan-", "wgan-", "wgangp-", "egan-", "vaegan-", "agecgan-")
+OF_ONE_FAMILY = [name for name in generators.names() if "-streets" in name or name.startswith(SIMILAR)]
 """Models of families that another model stands for in every run."""
 
 
