@@ -109,7 +109,7 @@ SCENES_BY_HOUR = TrainingPictures(
     data="scenes:15000@hours",
     segmenter="unet-scenes",
     shows="rendered outdoor scenes at five hours of the day",
-    dataset="15,000 rendered scenes of seed 0, each at an hour of its own, in five groups of hours",
+    dataset="15,000 rendered scenes of seed 0, at hours drawn at random, in five groups",
     license="MIT, like the toolkit: trained on rendered pictures only",
 )
 CPU = "--images 200000 --decay-from 0.6"

@@ -30,6 +30,7 @@ from typing import Any
 
 import torch
 import tyro
+from judge_classes import make_stages
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -132,14 +133,8 @@ class AttributeClassifier(nn.Module):
     def __init__(self, values: Mapping[str, Sequence[str]], width: int = 24) -> None:
         super().__init__()
         self.values = {name: tuple(choices) for name, choices in values.items()}
-        layers: list[nn.Module] = []
-        before = 3
-        for units in (width, 2 * width, 4 * width):
-            layers += [nn.Conv2d(before, units, 3, 2, 1, bias=False), nn.BatchNorm2d(units), nn.ReLU()]
-            layers += [nn.Conv2d(units, units, 3, 1, 1, bias=False), nn.BatchNorm2d(units), nn.ReLU()]
-            before = units
-        self.stages = nn.Sequential(*layers)
-        self.output = nn.Linear(2 * before, sum(map(len, self.values.values())))
+        self.stages = nn.Sequential(*make_stages(width))
+        self.output = nn.Linear(8 * width, sum(map(len, self.values.values())))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logarithm of the probability of each value, ``[batch, values]``, by attribute."""

@@ -93,15 +93,19 @@ class Examples:
 
 def build_classifier(num_classes: int, width: int = 16) -> nn.Module:
     """Return a small convolutional network, which halves the grid three times and averages over it."""
+    head = (nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * width, num_classes))
+    return nn.Sequential(*make_stages(width), *head)
+
+
+def make_stages(width: int) -> list[nn.Module]:
+    """Return convolutions of a picture that halve the grid three times; the last have ``4 * width`` units."""
     layers: list[nn.Module] = []
     before = 3
     for units in (width, 2 * width, 4 * width):
         layers += [nn.Conv2d(before, units, 3, 2, 1, bias=False), nn.BatchNorm2d(units), nn.ReLU()]
         layers += [nn.Conv2d(units, units, 3, 1, 1, bias=False), nn.BatchNorm2d(units), nn.ReLU()]
         before = units
-    return nn.Sequential(
-        *layers, nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Dropout(0.3), nn.Linear(16 * width, num_classes)
-    )
+    return layers
 
 
 def train_classifier(examples: Examples, num_classes: int, options: Options, stream: str) -> Judge:

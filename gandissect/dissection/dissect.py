@@ -77,12 +77,9 @@ def dissect(
             convention of davidbau/dissect.
         curves: Also count at many thresholds, on a subset of the pixels, for `LayerDissection.curves` and the
             thresholds with the highest information quality ratio.
-        labels: Source of the label maps. ``"output"`` segments the images. ``"input"`` takes the true labels of the
-            pictures that a translator is on, brought to the segmenter's concepts by name; the segmenter labels nothing.
-            Thresholds are those of the output if label maps have the same size. See `compare_labels`.
-        max_memory: Maximum gigabytes for the counts, in addition to the networks and a batch of activations, which
-            ``batch_size`` bounds. Layers that do not fit together are dissected in several passes, with the same
-            result. None dissects all layers in one pass.
+        labels: ``"output"`` segments images; ``"input"`` takes true labels of a translator's inputs (`compare_labels`).
+        max_memory: Maximum gigabytes for the counts, in addition to the networks and a batch of activations. Layers
+            that do not fit together are dissected in several passes, with the same result; None for a single pass.
         folder: Folder to save the counts in, once a minute, as ``tally.safetensors``; an unfinished run of the same
             dissection is resumed. With several passes, each pass has its own subfolder.
         overwrite: Start over if the folder holds counts of another dissection.
@@ -96,8 +93,7 @@ def dissect(
         KeyError: If the generator lacks a layer; the message names the nearest match.
         TypeError: If the generator or the segmenter does not implement its protocol.
         ValueError: If a number is out of range, an activation is not finite, the segmenter returns an invalid label
-            map, there are no true labels of inputs, or the folder holds another dissection; the message names the
-            settings that differ.
+            map, inputs have no true labels, or the folder holds another dissection (the message says what differs).
 
     Examples:
         >>> import gandissect, generators, segmenters
@@ -111,9 +107,8 @@ def dissect(
 
     Source: Bau et al. 2019, Sec. 3.1; thresholds by quantile: Bau et al. 2017 (arXiv 1704.05796), Sec. 2.
     """
-    settings = _pair_samples(
-        DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves, labels)
-    )
+    asked = DissectSettings(num_samples, seed, quantile, batch_size, top_images, padding, curves, labels)
+    settings = _pair_samples(asked)
     sampler = make_sampler(generator, segmenter, layers, settings, progress=progress)
     plan = make_plan(sampler, segmenter, settings)
     if len(passes := split_layers(plan, max_memory)) == 1:

@@ -268,8 +268,7 @@ class Provenance(Displayed):
         device: Device of the computation.
         versions: Versions of the packages, by name.
         duration: Duration of the computation in seconds.
-        labels: Source of the label maps: ``"output"``, the segmented images, or ``"input"``, the true labels of the
-            pictures that a translator is on.
+        labels: Source of the label maps: ``"output"``, the images, or ``"input"``, the true labels of inputs.
     """
 
     generator: NetworkId

@@ -155,8 +155,8 @@ class CycleGANTask(TrainingTask[CycleGANSettings]):
         """Return the mean absolute error of held-out pictures that are translated and translated back, in [-1, 1]."""
         if self.held_out is None:
             return {}
-        (x, _, again), (y, _, anew) = self._translate_shown(generator, NUM_MEASURED)
-        return {"cycle_held_out": (functional.l1_loss(again, x) + functional.l1_loss(anew, y)).item() / 2}
+        (x, _, x_again), (y, _, y_again) = self._translate_shown(generator, NUM_MEASURED)
+        return {"cycle_held_out": (functional.l1_loss(x_again, x) + functional.l1_loss(y_again, y)).item() / 2}
 
     def draw_samples(self, generator: LayeredGenerator, path: Path) -> None:
         """Write a picture of both domains' pictures, each beside its translation and the translation of that back."""

@@ -75,28 +75,24 @@ def invert(
 ) -> Inversion:
     """Find the latents whose images are most similar to pictures, by the loss at the top of this module.
 
-    All pictures are optimized together; up to rounding, the result for each is independent of the others.
+    Pictures are optimized together; up to rounding, each result is independent of the others.
 
     Args:
         generator: Differentiable generator in eval mode.
         images: Pictures to invert, float ``[picture, 3, H, W]`` in [-1, 1], of the generator's size.
-        space: ``z``; for a generator that has w, also ``w``, or ``ws`` (one w per layer), which reconstructs pictures
-            unlike the generator's own images more accurately.
+        space: ``z``; where there is w, also ``w``, or ``ws`` (one w per layer), for pictures unlike the generator's own.
         features: Differentiable function of images that returns features, one tensor ``[picture, ...]`` or several,
             such as a segmenter's ``encode``; None compares pixels only.
         pixels: Compare pixels; otherwise the features alone.
-        optimizer: ``adam``; or ``lbfgs``, which needs fewer steps, does not optimize noise, and stops in the nearest
-            minimum.
+        optimizer: ``adam``; or ``lbfgs``, which needs fewer steps and stops in the nearest minimum.
         layer: Layer to add a residual to, for details that no latents reproduce; None adds no residual.
         noise: Also optimize the noise of each picture, in w or ws of a generator that has noise.
-        encoder: Function of images ``[picture, 3, H, W]`` that returns latent vectors z ``[picture, z_dim]``, such as
-            ``generators.load_encoder(NAME).encode``. They are each picture's first start, before the nearest samples.
-            Noise alone, ``[picture, noise_dim]``, gets the class of the picture's nearest sample.
+        encoder: Function of images, such as ``generators.load_encoder(NAME).encode``, that returns each picture's
+            first start: z ``[picture, z_dim]``, or noise alone, which gets the class of the nearest sample.
         num_candidates: Number of samples among which starting points are chosen, at least 2.
         num_starts: Number of starting points per picture, at most ``num_candidates``; more avoid poor local minima.
         num_steps: Number of steps. A quarter of it is added for each start if there are several, and the full number
-            again for the residual. 0 returns the first start, the best sample or the encoder's latent vector, which
-            needs no gradients.
+            again for the residual. 0 returns the first start, which needs no gradients.
         seed: Seed of the samples, which are the same for all pictures.
         progress: Show progress bars.
 
@@ -105,14 +101,12 @@ def invert(
 
     Raises:
         KeyError: If there is no such layer.
-        ValueError: If the pictures do not fit, the generator has no such space or is not differentiable, a number or
-            an option is out of range, or a loss is not finite.
+        ValueError: If the pictures do not fit, the generator has no such space or no gradients, or a value is invalid.
 
     Examples:
         >>> import gandissect, generators
         >>> G = generators.PlantedGenerator()
-        >>> quick = {"num_candidates": 50, "num_steps": 0, "progress": False}  # the best sample
-        >>> gandissect.latent.invert(G, G(G.sample_z(1, seed=0)), **quick).latents.shape
+        >>> gandissect.latent.invert(G, G(G.sample_z(1)), num_candidates=50, num_steps=0, progress=False).latents.shape
         torch.Size([1, 8])
 
     Source: Zhu et al. 2016 (arXiv 1609.03552), Sec. 4.1.
@@ -141,7 +135,7 @@ def invert(
     kept_residual = None if residual is None else residual.cpu()
     noise_maps = tuple(noise_map.cpu().contiguous() for noise_map in maps)
     found = (latents.cpu(), noise_maps, layer, kept_residual, _to_pixels(pictures), reconstructions)
-    request = (features is not None, num_candidates, num_starts, num_steps, seed)
+    request = (features is not None, *counts, num_steps, seed)
     return Inversion(NetworkId.of(generator), space, *found, loss_start, loss_end, *request, pixels, optimizer)
 
 
@@ -267,7 +261,7 @@ def _check_objective(features: FeatureExtractor | None, pixels: bool, optimizer:
 
     Raises:
         KeyError: If the optimizer is unknown.
-        ValueError: If nothing is compared, or L-BFGS is to optimize noise.
+        ValueError: If nothing is compared, or L-BFGS would optimize noise.
     """
     check_choice(optimizer, Optimizer, "optimizer")
     if features is None and not pixels:
