@@ -80,7 +80,7 @@ def invert(
     Args:
         generator: Differentiable generator in eval mode.
         images: Pictures to invert, float ``[picture, 3, H, W]`` in [-1, 1], of the generator's size.
-        space: ``z``; where there is w, also ``w``, or ``ws`` (one w per layer), for pictures unlike the generator's own.
+        space: ``z``; where there is w, also ``w``, or ``ws`` (one w per layer), for pictures unlike its own images.
         features: Differentiable function of images that returns features, one tensor ``[picture, ...]`` or several,
             such as a segmenter's ``encode``; None compares pixels only.
         pixels: Compare pixels; otherwise the features alone.
