@@ -245,38 +245,44 @@ def judge_cycles(
 
 
 @torch.no_grad()
-def encode(translator: UNIT, domains: Domains) -> Tensor:
-    """Return the codes of all pictures, ``[domain, scene, unit, h, w]``."""
-    codes = []
-    for index, images in enumerate(domains.images):
-        own = translator.domains.index(domains.names[index])
-        batches = [batch.to(translator.device) for batch in images.split(BATCH)]
-        codes.append(torch.cat([translator.encode(x, x.new_full((len(x),), own).long()).cpu() for x in batches]))
-    return torch.stack(codes)
+def encode(translator: UNIT, images: Tensor, domain: str) -> Tensor:
+    """Return the codes of pictures of a domain, on the CPU, ``[picture, unit, h, w]``."""
+    index = translator.domains.index(domain)
+    batches = [batch.to(translator.device) for batch in images.split(BATCH)]
+    return torch.cat([translator.encode(x, x.new_full((len(x),), index).long()).cpu() for x in batches])
 
 
 def judge_codes(translator: UNIT, domains: Domains, options: Options) -> dict[str, Any]:
     """Return how often classifiers of codes name the domain and the place."""
-    codes, (count, number) = encode(translator, domains), domains.images.shape[:2]
+    count, number = domains.images.shape[:2]
+    codes = torch.cat([encode(translator, *pair) for pair in zip(domains.images, domains.names, strict=True)])
     rights = {"domain": torch.arange(count).repeat_interleave(number), "place": domains.places.repeat(count)}
     learned = (torch.arange(number) < domains.num_learned).repeat(count)
     figures = {}
     for name, right in rights.items():
-        classes = tuple(map(str, range(int(right.max()) + 1)))
-        judge = _train_on_codes(codes.flatten(0, 1)[learned], right[learned], len(classes), options, name)
-        tested = Examples(codes.flatten(0, 1)[~learned], right[~learned])
-        figures[name] = describe(measure(judge, tested, classes))
+        classes, examples = tuple(map(str, range(int(right.max()) + 1))), Examples(codes, right)
+        judge = train_on_codes(examples.pick(learned), len(classes), options.steps, options.seed, name)
+        figures[name] = describe(measure(judge, examples.pick(~learned), classes))
     return figures
 
 
-def _train_on_codes(codes: Tensor, right: Tensor, count: int, options: Options, stream: str) -> nn.Module:
+def train_on_codes(examples: Examples, count: int, steps: int, seed: int, stream: str) -> nn.Module:
+    """Return a classifier of codes, trained for a number of steps.
+
+    Args:
+        examples: Codes, ``[picture, unit, h, w]``, with the index of the class of each.
+        count: Number of classes.
+        steps: Number of steps, of 64 codes.
+        seed: Seed of the initial weights and of the batches.
+        stream: Name of the stream of the batches.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        network = CodeClassifier(codes.shape[1], 32, count)
+        torch.manual_seed(seed)
+        network = CodeClassifier(examples.images.shape[1], 32, count)
         adam = torch.optim.AdamW(network.parameters(), 2e-3, weight_decay=1e-2)
-        for step in range(options.steps):
-            chosen = torch.randint(len(codes), (64,), generator=make_rng(options.seed, f"codes {stream}", step))
-            loss = nn.functional.cross_entropy(network(codes[chosen]), right[chosen])
+        for step in range(steps):
+            chosen = torch.randint(len(examples.images), (64,), generator=make_rng(seed, f"codes {stream}", step))
+            loss = nn.functional.cross_entropy(network(examples.images[chosen]), examples.classes[chosen])
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()

@@ -75,13 +75,13 @@ class ClassAccuracy(Tabular):
 
 
 def count_classes(
-    judge: Judge, images: Float[Tensor, "batch 3 H W"], right: Int64[Tensor, " batch"], num_classes: int
+    judge: Judge, images: Float[Tensor, "batch channel h w"], right: Int64[Tensor, " batch"], num_classes: int
 ) -> Int64[Tensor, "right judged"]:
     """Count images by their right class and by the judge's.
 
     Args:
         judge: Function from images to one logit per class.
-        images: Images in [-1, 1].
+        images: Images in [-1, 1], or the activations of a layer if the judge takes these.
         right: Index of each image's class.
         num_classes: Number of classes.
 

@@ -76,3 +76,12 @@ def test_intervals_are_over_scenes(example: ModuleType) -> None:
     reach = 4.302653 * float(means.std()) / 3**0.5  # Student's t with two degrees of freedom, 97.5%
     assert found["mean"] == 3 and found["num_scenes"] == 3
     assert found["interval"] == pytest.approx([3 - reach, 3 + reach], abs=1e-5)
+
+
+def test_a_classifier_of_codes_learns_what_they_tell_and_leaves_the_state_of_the_generator(example: ModuleType) -> None:
+    right = torch.arange(40) % 2
+    codes = (2.0 * right - 1)[:, None, None, None] * torch.ones(3, 2, 2)
+    state = torch.get_rng_state()
+    judge = example.train_on_codes(example.Examples(codes[:20], right[:20]), 2, steps=20, seed=0, stream="test")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(judge(codes[20:]).argmax(1), right[20:])
