@@ -19,7 +19,7 @@ from gandissect.storage import find_results, output_folder
 from generators import LayeredGenerator
 
 from ..figures import save_figure
-from ..networks import Model, load_generator, load_segmenter
+from ..networks import Model, describe_with, load_generator, load_segmenter
 
 FIGURE_NAME = "directions.png"
 MAX_PICTURES = 16
@@ -51,6 +51,7 @@ class Options:
             boundary.
         steps: Positions along a direction, in standard deviations.
         classes: Names of the classes to draw samples from, for a generator with classes; by default all of them.
+        caption: Captions to draw samples from, each in quotes, for a stackgan; by default those that it learned from.
         num_samples: Number of images to label each direction on.
         pictures: Number of images per direction in the figure.
         seed: Seed of all samples.
@@ -74,6 +75,7 @@ class Options:
     find_samples: int | None = None
     steps: tuple[float, ...] = STEPS
     classes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
     num_samples: int = 200
     pictures: int = 2
     seed: int = 0
@@ -105,7 +107,7 @@ class Options:
 
     def _find(self, folder: Path | None) -> tuple[Sequence[FoundDirection], list[str]]:
         """Return the directions, and the names of the files written to the folder, if any."""
-        generator = load_generator(self.generator, self.device, self.classes)
+        generator = describe_with(load_generator(self.generator, self.device, self.classes), self.caption)
         segmenter = load_segmenter(self.segmenter or segmenters.find_for(generator.name), self.device)
         results = find_directions(
             generator,

@@ -31,7 +31,7 @@ from gandissect.report.sheets import MAX_FPS
 from gandissect.storage import check_new_file
 from generators import LayeredGenerator
 
-from ..networks import Model, load_generator, load_segmenter
+from ..networks import Model, describe_with, load_generator, load_segmenter
 
 Latents = Float32[Tensor, "picture z"] | Float32[Tensor, "picture num_ws w_dim"]
 """Latent vectors of images: z, or w."""
@@ -59,6 +59,7 @@ class Options:
             else z.
         seed: Seed of the latent vectors, as for gandissect sample.
         classes: Name of the class to draw samples from, for a generator with classes; a path in z stays in one class.
+        caption: Caption to draw samples from, in quotes, for a stackgan; by default those that it learned from.
         num_frames: Number of images in a strip or a GIF, or along each side of a grid; by default there are 4 steps
             between images in a strip and 24 in a GIF, and a grid has 7 on each side.
         even: Choose the frames so that neighbors differ by equal amounts (root mean square of pixels).
@@ -82,6 +83,7 @@ class Options:
     space: str | None = None
     seed: int = 1
     classes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
     num_frames: int | None = None
     even: bool = False
     truncation_psi: float | None = None
@@ -96,7 +98,7 @@ class Options:
     def run(self) -> None:
         """Write the PNG or GIF, and print its path and the path length."""
         self._check()
-        generator = load_generator(self.generator, self.device, self.classes)
+        generator = describe_with(load_generator(self.generator, self.device, self.classes), self.caption)
         space = capabilities(generator).spaces[-1] if self.space is None else self.space
         encoder = self._load_encoder(generator, space) if self.path_length else None
         latents = self._draw_latents(generator, space)

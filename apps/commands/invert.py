@@ -24,7 +24,7 @@ from gandissect.storage import output_folder
 from generators import ConditionalGenerator, LayeredGenerator, has_encoder, load_encoder
 from segmenters.datasets import check_output, open_pictures, read_image
 
-from ..networks import Model, load_generator, load_segmenter
+from ..networks import Model, describe_with, load_generator, load_segmenter
 
 MAX_PICTURES = 64
 FIGURE_NAME = "inversion.png"
@@ -59,6 +59,8 @@ class Options:
         recipe: Recipe whose edits are applied to the reconstructions, for another column of the figure.
         classes: Names of the classes to choose the starting points from, for a generator with classes; by default all
             of them. A picture keeps the class of its best starting point.
+        caption: Captions to choose the starting points from, each in quotes, for a stackgan; by default those that it
+            learned from. A picture keeps the caption of its best starting point.
         other_classes: Names of classes whose images of the same noise fill further columns of the figure.
         encoder: Begin with the latent vectors of the generator's own encoder, if it was trained with one, and then the
             closest samples.
@@ -85,6 +87,7 @@ class Options:
     identity: bool = False
     recipe: Path | None = None
     classes: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ()
     other_classes: tuple[str, ...] = ()
     encoder: bool = True
     num_candidates: int = 1_000
@@ -111,7 +114,7 @@ class Options:
 
     def _write(self, folder: Path) -> tuple[Inversion, list[str], LostConcepts | None]:
         """Write both files; return the inversion, the names of its pictures, and the lost concepts."""
-        generator = load_generator(self.generator, self.device, self.classes)
+        generator = describe_with(load_generator(self.generator, self.device, self.classes), self.caption)
         encoder = load_encoder(self.generator, self.device) if self._starts_from_encoder() else None
         segmenter = None if self.segmenter is None else load_segmenter(self.segmenter, self.device)
         self._check_request(generator, segmenter)

@@ -8,10 +8,10 @@ import streamlit as st
 
 import generators
 from gandissect import Generator
-from gandissect.core.protocols import as_conditional
+from gandissect.core.protocols import CaptionedGenerator, as_captioned, as_conditional
 
-from .background.resources import escape, load_class, load_generator, shorten
-from .state import ALL_CLASSES, CLASS, GENERATOR, LAYER, SEGMENTER
+from .background.resources import capitalize, escape, load_caption, load_class, load_generator, shorten
+from .state import ALL_CLASSES, CAPTION, CLASS, GENERATOR, LAYER, SEGMENTER
 from .visit import find_inputs, first_layer
 
 
@@ -29,7 +29,7 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     with st.sidebar:
         st.markdown("### gandissect\nInspect and edit the units of a GAN.")
         name = st.selectbox("Generator", names, format_func=shorten, key=GENERATOR, bind="query-params")
-        generator = _choose_class(name, settings)
+        generator = _choose_drawn(name, settings)
         options = segmenter_options(name, settings)
         segmenter = st.selectbox("Segmenter", options, format_func=shorten, key=SEGMENTER, bind="query-params")
         layers = list(generator.layers)
@@ -40,14 +40,37 @@ def choose_model(settings: argparse.Namespace) -> tuple[Generator, str, str]:
     return generator, segmenter, layer
 
 
-def _choose_class(name: str, settings: argparse.Namespace) -> Generator:
-    """Let the visitor choose a class, where there are classes; return the generator that draws from it."""
+def _choose_drawn(name: str, settings: argparse.Namespace) -> Generator:
+    """Let the visitor choose a class or a caption, where there are any; return the generator that draws from it."""
     inputs = find_inputs(name, settings)
     generator = load_generator(name, settings.device, inputs)
+    if (captioned := as_captioned(generator)) is not None:
+        return _choose_caption(name, settings.device, captioned)
     if (conditional := as_conditional(generator)) is None:
         return generator
     chosen = st.selectbox("Class", [ALL_CLASSES, *conditional.classes], key=CLASS, bind="query-params")
     return generator if chosen == ALL_CLASSES else load_class(name, settings.device, chosen, inputs)
+
+
+def _choose_caption(name: str, device: str, generator: CaptionedGenerator) -> Generator:
+    """Let the visitor write a caption; return the generator that draws from it, or from all if it cannot be read."""
+    caption = st.text_input(
+        "Caption",
+        key=CAPTION,
+        bind="query-params",
+        placeholder="Empty: those of its training",
+        help=f"For example: {escape(generator.captions[0])}",
+    )
+    if not caption or not caption.strip():
+        return generator
+    try:
+        return load_caption(name, device, caption)
+    except (KeyError, ValueError) as error:
+        problem, _, words = str(error.args[0]).partition(" known: ")
+        st.error(escape(f"{capitalize(problem).rstrip(';')}. The pictures show captions of its training instead."))
+        if words:
+            st.caption(f"Known words: {escape(words)}")
+        return generator
 
 
 def generator_names(settings: argparse.Namespace) -> list[str]:

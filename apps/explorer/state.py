@@ -12,6 +12,7 @@ import streamlit as st
 
 GENERATOR, SEGMENTER, LAYER, SEED, PICTURE = "generator", "segmenter", "layer", "seed", "picture"
 CLASS = "class"
+CAPTION = "caption"
 """Keys of the sidebar's widgets, which are also the parameters of the URL."""
 
 ALL_CLASSES = "all"

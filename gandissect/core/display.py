@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -85,6 +85,16 @@ def count_units(number: int, layer: str) -> str:
 def count_things(number: int, noun: str) -> str:
     """Return ``1 picture`` or ``20 pictures``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def name_captions(captions: Sequence[str]) -> str:
+    """Return ``of 'a lake' and 2 more captions``, which follows the name of a generator that draws from captions.
+
+    Args:
+        captions: The captions, at least one.
+    """
+    others = len(captions) - 1
+    return f"of {captions[0]!r}" + (f" and {count_things(others, 'more caption')}" if others else "")
 
 
 def format_error(value: float, error: float) -> str:

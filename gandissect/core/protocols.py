@@ -90,6 +90,10 @@ class CaptionedGenerator(Generator, Protocol):
     def captions(self) -> tuple[str, ...]:
         """Captions that ``sample_z`` draws from."""
 
+    @property
+    def is_described(self) -> bool:
+        """Whether `of_captions` chose the captions."""
+
     def of_captions(self, *captions: str) -> CaptionedGenerator:
         """Return a generator with the same weights, whose ``sample_z`` draws from some captions only."""
 

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ..core.display import Displayed
+from ..core.display import Displayed, name_captions
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import Generator, as_conditional, as_translation
+from ..core.protocols import CaptionedGenerator, Generator, as_captioned, as_conditional, as_translation
 from ..core.sampling import check_seed
 from ..core.types import UnitSet
 from ..storage.files import read_bytes, write_text
@@ -50,6 +50,7 @@ class Recipe(Displayed):
         edits: Edits to apply, in order.
         classes: Names of the classes that samples are drawn from; empty if from all, or if there are no classes.
         pictures: Name of the pictures that a translator is on; empty for other generators.
+        captions: Captions that samples are drawn from; empty for those of the training, or if there are no captions.
     """
 
     generator: NetworkId
@@ -59,6 +60,7 @@ class Recipe(Displayed):
     edits: tuple[Edit, ...]
     classes: tuple[str, ...] = ()
     pictures: str = ""
+    captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
@@ -69,26 +71,29 @@ class Recipe(Displayed):
 
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
-        """Return a recipe for a generator with edits, and with its classes or its pictures."""
-        identity, classes = NetworkId.of(generator), drawn_classes(generator)
-        return Recipe(identity, seed, start, num_samples, tuple(edits), classes, name_pictures(generator))
+        """Return a recipe for a generator with edits, and with its classes, its pictures or its captions."""
+        drawn = drawn_classes(generator), name_pictures(generator), drawn_captions(generator)
+        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits), *drawn)
 
     @property
     def model(self) -> str:
-        """Name of the generator without its classes and its pictures, which is that of a file or bundled model."""
+        """Name of the generator without classes, pictures and captions, which is that of a file or bundled model."""
         classes = f" of {', '.join(self.classes)}" if self.classes else ""
         pictures = f" on {self.pictures}" if self.pictures else ""
-        return self.generator.name.removesuffix(classes).removesuffix(pictures).removesuffix(classes)
+        captions = f" {name_captions(self.captions)}" if self.captions else ""
+        name = self.generator.name.removesuffix(captions)
+        return name.removesuffix(classes).removesuffix(pictures).removesuffix(classes)
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Generate the edited images, float32 ``[num_samples, 3, H, W]``.
 
         Args:
-            generator: Generator that the recipe was made for, whichever classes it draws from.
+            generator: Generator that the recipe was made for, whichever classes it draws from; for a recipe of
+                captions, whichever captions.
 
         Raises:
             KeyError: If the generator has no such layer.
-            ValueError: If it is another generator, or an edit does not fit.
+            ValueError: If it is another generator, it does not know a word of the captions, or an edit does not fit.
         """
         self.check_generator(generator)
         return generate(generator, self.latents(generator), self.edits)
@@ -102,16 +107,25 @@ class Recipe(Displayed):
         """Check that a generator is the recipe's.
 
         Raises:
-            ValueError: If its fingerprint differs.
+            ValueError: If its fingerprint differs, or it does not know a word of the recipe's captions.
         """
         self.generator.check(self._draw_from(generator), "the recipe")
 
     def _draw_from(self, generator: Generator) -> Generator:
-        """Return a generator that draws from the recipe's classes, where it has these."""
+        """Return a generator that draws from the recipe's classes, where it has these, or from its captions."""
+        captioned = as_captioned(generator)
+        if self.captions and captioned is not None:
+            return self._describe(captioned)
         conditional = as_conditional(generator)
         if conditional is None or not set(self.classes) <= set(conditional.classes):
             return generator
         return conditional.of_classes(*(self.classes or conditional.classes))
+
+    def _describe(self, generator: CaptionedGenerator) -> Generator:
+        try:
+            return generator.of_captions(*self.captions)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{generator.name} cannot read the captions of the recipe: {error.args[0]}") from error
 
     def to_json(self) -> str:
         """Return the recipe as JSON text."""
@@ -122,6 +136,8 @@ class Recipe(Displayed):
             samples["classes"] = list(self.classes)
         if self.pictures:
             samples["pictures"] = self.pictures
+        if self.captions:
+            samples["captions"] = list(self.captions)
         entries = facts | network | samples | {"edits": [_encode_edit(edit) for edit in self.edits]}
         return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -165,6 +181,7 @@ class Recipe(Displayed):
         samples = f"samples {self.start} to {self.start + self.num_samples - 1}"
         samples += f" of {', '.join(self.classes)}" if self.classes else ""
         samples += f" of {self.pictures}" if self.pictures else ""
+        samples += f" {name_captions(self.captions)}" if self.captions else ""
         return f"{self.generator}: {edits}, {samples}, seed={self.seed}"
 
 
@@ -172,6 +189,12 @@ def drawn_classes(generator: Generator) -> tuple[str, ...]:
     """Return the names of the classes that a generator draws from, or none if it draws from all or has none."""
     conditional = as_conditional(generator)
     return () if conditional is None or conditional.drawn == conditional.classes else conditional.drawn
+
+
+def drawn_captions(generator: Generator) -> tuple[str, ...]:
+    """Return the captions that a generator draws from, or none if it draws from those of its training or has none."""
+    captioned = as_captioned(generator)
+    return captioned.captions if captioned is not None and captioned.is_described else ()
 
 
 def name_pictures(generator: Generator) -> str:
@@ -193,8 +216,9 @@ def _parse(text: str) -> Recipe:
             start=_check_whole_number(entries["start"], "start"),
             num_samples=_check_whole_number(entries["num_samples"], "num_samples"),
             edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
-            classes=tuple(_check_text(name, "a class") for name in entries.get("classes", ())),
+            classes=_check_texts(entries.get("classes", []), "classes", "a class"),
             pictures=_check_text(entries["pictures"], "pictures") if "pictures" in entries else "",
+            captions=_check_texts(entries.get("captions", []), "captions", "a caption"),
         )
     except KeyError as error:
         raise ValueError(
@@ -270,6 +294,12 @@ def _check_text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} must be a non-empty string; got {value!r}")
     return value
+
+
+def _check_texts(value: Any, name: str, item: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} must be a list; got {value!r}")
+    return tuple(_check_text(text, item) for text in value)
 
 
 def _parse_numbers(value: Any, name: str) -> float | tuple[float, ...]:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from gandissect.core.display import name_captions
 from gandissect.core.sampling import make_rng, sample_z
 
 from .base import LayeredGenerator
@@ -37,6 +38,8 @@ class CaptionedGenerator(LayeredGenerator):
     """
 
     beside = frozenset({"text"})
+    is_described = False
+    """Whether `of_captions` chose the captions."""
 
     def __init__(
         self,
@@ -97,8 +100,8 @@ class CaptionedGenerator(LayeredGenerator):
         chosen = copy(self)  # shares the weights
         chosen.settings = dict(self.settings)
         chosen.draw_from(captions)
-        others = f" and {len(captions) - 1} more captions" if len(captions) > 1 else ""
-        chosen.name = f"{self.name} of {captions[0]!r}{others}"
+        base = self.name.removesuffix(f" {name_captions(self.captions)}") if self.is_described else self.name
+        chosen.name, chosen.is_described = f"{base} {name_captions(captions)}", True
         return chosen
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gandissect import Dissection, Generator, Segmenter, UnitSet
 from gandissect.causal.values import quantile_table
-from gandissect.core.protocols import as_conditional
+from gandissect.core.protocols import as_captioned, as_conditional
 
 from ..levels import LEVELS
 from ..networks import FORWARD_SLOTS, open_generator
@@ -39,6 +39,21 @@ def load_generator(name: str, device: str, inputs: tuple[str, ...] = DEFAULT_INP
 def load_class(name: str, device: str, chosen: str, inputs: tuple[str, ...] = DEFAULT_INPUTS) -> Generator:
     """Load a generator that draws from one of its classes, once for all visitors; arguments as for `load_generator`."""
     return _load_class(name, device, identify_files(name), chosen, inputs)
+
+
+def load_caption(name: str, device: str, caption: str) -> Generator:
+    """Load a generator that draws from one caption, once for all visitors.
+
+    Args:
+        name: Bundled name, file or folder.
+        device: Device to load it on.
+        caption: The caption; only its words matter, not the spaces between them.
+
+    Raises:
+        KeyError: If the generator does not know a word.
+        ValueError: If the generator takes no captions, or there are no words or too many.
+    """
+    return _load_caption(name, device, identify_files(name), " ".join(caption.split()))
 
 
 def load_segmenter(name: str, device: str) -> Segmenter:
@@ -71,6 +86,14 @@ def _load_class(name: str, device: str, files: Hashable, chosen: str, inputs: tu
     if conditional is None:
         raise ValueError(f"{name} has no classes")
     return conditional.of_classes(chosen)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _load_caption(name: str, device: str, files: Hashable, caption: str) -> Generator:
+    captioned = as_captioned(_load_generator(name, device, files, DEFAULT_INPUTS))
+    if captioned is None:
+        raise ValueError(f"{name} takes no captions")
+    return captioned.of_captions(caption)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the segmenter")

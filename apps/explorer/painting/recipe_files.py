@@ -99,7 +99,7 @@ def cells(rows, columns, chosen):
     region[chosen] = 1
     return region.view(rows, columns)
 
-G = generators.load({recipe.model!r}){_format_classes(recipe)}
+G = generators.load({recipe.model!r}){_format_choice(recipe)}
 {_format_inputs(recipe, inputs)}z = G.sample_z({recipe.num_samples}, seed={recipe.seed}, start={recipe.start})
 edits = [
 {lines}]
@@ -116,8 +116,10 @@ def _format_inputs(recipe: Recipe, inputs: Sequence[str]) -> str:
     return f"from segmenters.datasets import open_inputs\n\nG = G.on({pictures})\n"
 
 
-def _format_classes(recipe: Recipe) -> str:
-    return f".of_classes({', '.join(map(repr, recipe.classes))})" if recipe.classes else ""
+def _format_choice(recipe: Recipe) -> str:
+    """Return the call that chooses the classes or the captions, if the recipe has any."""
+    chosen = {"of_classes": recipe.classes, "of_captions": recipe.captions}
+    return "".join(f".{method}({', '.join(map(repr, names))})" for method, names in chosen.items() if names)
 
 
 def make_sheet(unchanged: Float[Tensor, "batch 3 H W"], edited: Float[Tensor, "batch 3 H W"]) -> bytes:

@@ -11,13 +11,13 @@ from torch import Tensor
 import generators
 from gandissect import Recipe
 from gandissect.core import NetworkId
-from gandissect.core.protocols import as_conditional
-from gandissect.interventions.recipe import drawn_classes, name_pictures
+from gandissect.core.protocols import as_captioned, as_conditional
+from gandissect.interventions.recipe import drawn_captions, drawn_classes, name_pictures
 
-from ..background.resources import escape, load_class, load_generator
+from ..background.resources import escape, load_caption, load_class, load_generator
 from ..networks import fingerprint_of
 from ..picker import MAX_NUMBER
-from ..state import ALL_CLASSES, CLASS, GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
+from ..state import ALL_CLASSES, CAPTION, CLASS, GENERATOR, PICTURE, RECIPE_ERROR, RECIPE_FILE, SEED, go_to
 from ..visit import Visit, find_inputs, parse_settings
 from .pending import accept_strokes
 from .recipe_files import check_fits, format_command, format_python, make_sheet, read_recipe
@@ -87,8 +87,12 @@ def open_recipe() -> None:
         check_fits(recipe, generator)
         if len(recipe.classes) > 1:
             raise ValueError(f"the explorer shows one class or all; got {', '.join(recipe.classes)}")
+        if len(recipe.captions) > 1:
+            raise ValueError(f"the explorer shows one caption or those of the training; got {len(recipe.captions)}")
         if recipe.classes:
             generator = load_class(name, settings.device, recipe.classes[0], inputs)
+        if recipe.captions:
+            generator = load_caption(name, settings.device, recipe.captions[0])
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(
                 f"seed and start must be in [0, {MAX_NUMBER}] in the explorer; got {recipe.seed} and {recipe.start}"
@@ -97,6 +101,7 @@ def open_recipe() -> None:
         st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
     chosen = {CLASS: recipe.classes[0] if recipe.classes else ALL_CLASSES} if as_conditional(generator) else {}
+    chosen |= {CAPTION: recipe.captions[0] if recipe.captions else ""} if as_captioned(generator) else {}
     go_to({GENERATOR: name, **chosen, SEED: recipe.seed, PICTURE: recipe.start})
     accept_strokes()  # strokes painted before the recipe was opened
     painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
@@ -120,4 +125,5 @@ def make_recipe(visit: Visit, painting: Painting) -> Recipe:
         edits,
         drawn_classes(visit.generator),
         name_pictures(visit.generator),
+        drawn_captions(visit.generator),
     )

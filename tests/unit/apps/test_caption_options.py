@@ -9,8 +9,9 @@ import pytest
 from tiny_generators import make_generator
 
 import generators
-from apps.commands import sample
+from apps.commands import edit, interpolate, sample
 from apps.networks import describe_with
+from gandissect import Recipe
 
 
 def test_samples_are_drawn_from_the_captions_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,6 +21,26 @@ def test_samples_are_drawn_from_the_captions_named(tmp_path: Path, capsys: pytes
     facts = json.loads(capsys.readouterr().out)
     assert facts["caption"] == ["a red car"]
     assert facts["generator"].endswith("of 'a red car'")
+
+
+def test_a_path_holds_the_caption_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generators.save(make_generator("stackgan"), tmp_path / "x.safetensors")
+    options = {"out": tmp_path / "x.png", "num_frames": 2, "device": "cpu", "json": True}
+    interpolate.Options(str(tmp_path / "x.safetensors"), (0, 1), caption=("a red car",), **options).run()
+    assert json.loads(capsys.readouterr().out)["generator"].endswith("of 'a red car'")
+
+
+def test_a_recipe_of_captions_is_rendered_without_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe names the model and the captions; a sheet of another caption differs."""
+    monkeypatch.chdir(tmp_path)
+    generators.save(make_generator("stackgan"), "x.safetensors")
+    model = generators.load("x.safetensors", device="cpu")
+    sheets = []
+    for caption in ("a red car", "a car", "red, red"):
+        Recipe.of(model.of_captions(caption), [], num_samples=2).save(f"{caption}.json")
+        edit.Options(Path(f"{caption}.json"), Path(f"{caption}.png"), device="cpu").run()
+        sheets.append(Path(f"{caption}.png").read_bytes())
+    assert len(set(sheets)) == 3
 
 
 def test_captions_are_refused_where_there_are_none() -> None:

@@ -81,6 +81,9 @@ def test_a_generator_of_captions_says_which() -> None:
     assert red.captions == ("a red car",)
     assert generator.captions == ("a car", "a lane")
     assert generator.of_captions("a", "a car", "a lane").name == "stackgan of 'a' and 2 more captions"
+    assert generator.of_captions("a", "a car").name == "stackgan of 'a' and 1 more caption"
+    assert red.of_captions("a lane").name == "stackgan of 'a lane'"
+    assert (red.is_described, generator.is_described) == (True, False)
     assert red.fingerprint != generator.fingerprint
     assert torch.equal(red.sample_z(3, seed=2), generator.sample_z(3, seed=2, captions="a red car"))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, strategies as st
 
 from gandissect import Ablation, Insertion, Recipe, Scaling, UnitSet, generate
-from generators import DCGAN, ConditionalDCGAN
+from generators import DCGAN, ConditionalDCGAN, StackGAN
 
 
 def _generator() -> DCGAN:
@@ -83,11 +85,81 @@ def test_a_recipe_of_all_classes_is_that_of_the_whole_generator(tmp_path: Path) 
     assert torch.equal(recipe.generate(whole.of_classes("cat")), recipe.generate(whole))
 
 
-@pytest.mark.parametrize(("classes", "message"), [(3, "not iterable"), ([3], "a class must be"), (["cow"], "")])
+@pytest.mark.parametrize(("classes", "message"), [("cat", "must be a list"), ([3], "a class must be"), (["cow"], "")])
 def test_a_recipe_of_unknown_classes_is_refused(classes: object, message: str) -> None:
     entries = json.loads(Recipe.of(_conditional().of_classes("cat"), []).to_json()) | {"classes": classes}
     with pytest.raises(ValueError, match=message or "the recipe belongs to"):
         Recipe.from_json(json.dumps(entries)).generate(_conditional())
+
+
+WORDS = ["a", "lake", "isn't", '"red"', 'it\'s"so"', "back\\slash", "of", "1", "and", "more", "captions", "weiß"]
+
+
+def _captioned(words: list[str] = WORDS) -> StackGAN:
+    torch.manual_seed(0)
+    return StackGAN(16, 4, 5, 3, words, 4, ["a", words[1]]).eval().requires_grad_(False)
+
+
+CAPTIONED = _captioned()
+CAPTIONS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join), min_size=1, max_size=4)
+
+
+def test_a_recipe_remembers_the_captions_that_its_samples_were_drawn_from(tmp_path: Path) -> None:
+    captions = ("a lake", 'it\'s"so" lake', 'a lake of "red"')
+    z = CAPTIONED.sample_z(6, seed=3, captions=captions)
+    edits = [Ablation(UnitSet("second3", (2, 0)))]
+    described = CAPTIONED.of_captions(*captions)
+    again = Recipe.load(Recipe.of(described, edits, seed=3, num_samples=6).save(tmp_path / "recipe.json"))
+    assert (again.captions, again.model) == (captions, "stackgan")
+    assert "of 'a lake' and 2 more captions" in repr(again)
+    for generator in (described, CAPTIONED, CAPTIONED.of_captions("a")):
+        assert torch.equal(again.generate(generator), generate(CAPTIONED, z, edits)), generator.name
+    with pytest.raises(ValueError, match="the recipe belongs to stackgan of 'a lake' and 2 more captions with"):
+        again.check_generator(_generator())
+
+
+def test_a_recipe_of_no_captions_is_as_it_was_before_there_were_captions() -> None:
+    recipe = Recipe.of(CAPTIONED, [], seed=3, num_samples=6)
+    assert (recipe.captions, recipe.model) == ((), "stackgan")
+    assert "captions" not in json.loads(recipe.to_json())
+    assert torch.equal(Recipe.from_json(recipe.to_json()).latents(CAPTIONED), CAPTIONED.sample_z(6, seed=3))
+
+
+@given(CAPTIONS, st.sampled_from(["stackgan-scenes64", "runs/it's of 'a'/x.safetensors", "x of 'a'"]))
+def test_a_recipe_of_any_captions_survives_its_file(captions: list[str], name: str) -> None:
+    generator = _copy_named(name)
+    again = Recipe.from_json(Recipe.of(generator.of_captions("lake").of_captions(*captions), [], 2, 5, 2).to_json())
+    assert (again.captions, again.model) == (tuple(captions), name)
+    assert torch.equal(again.latents(generator), CAPTIONED.sample_z(2, 2, 5, captions))
+
+
+def _copy_named(name: str) -> StackGAN:
+    generator = copy.copy(CAPTIONED)
+    generator.name = name
+    return generator
+
+
+@pytest.mark.parametrize(
+    ("captions", "message"),
+    [
+        ("a lake", "captions must be a list; got 'a lake'"),
+        ([3], "a caption must be a non-empty string; got 3"),
+        ([""], "a caption must be a non-empty string"),
+        (["a blue lake"], "stackgan cannot read the captions of the recipe: unknown word of captions 'blue'"),
+        (["."], "stackgan cannot read the captions of the recipe: a caption must have 1 to 100 words"),
+        (["lake"], "the recipe belongs to"),
+    ],
+)
+def test_a_recipe_of_captions_that_do_not_fit_is_refused(captions: object, message: str) -> None:
+    entries = json.loads(Recipe.of(CAPTIONED.of_captions("a lake"), []).to_json()) | {"captions": captions}
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_json(json.dumps(entries)).generate(CAPTIONED)
+
+
+def test_a_recipe_of_captions_is_refused_by_a_generator_of_other_words() -> None:
+    recipe = Recipe.of(CAPTIONED.of_captions("a lake"), [])
+    with pytest.raises(ValueError, match="unknown word of captions 'lake'; known: a, car"):
+        recipe.generate(_captioned(["a", "car"]))
 
 
 def test_another_generator_is_refused() -> None:
