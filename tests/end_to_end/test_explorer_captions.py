@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from explorer_visitor import AppTest, Open, read_pictures, read_texts
+from explorer_visitor import AppTest, Open, read_pictures, read_texts, turn_to
 from tiny_generators import make_generator
 
 import generators
@@ -17,8 +17,8 @@ PICTURE = "Picture at position 0.00 of the walk through pictures 3, 4, 5"
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    generators.save(make_generator("stackgan"), tmp_path / "model.safetensors")
-    return tmp_path / "model.safetensors"
+    generators.save(make_generator("stackgan"), tmp_path / "tiny-scenes16.safetensors")
+    return tmp_path / "tiny-scenes16.safetensors"
 
 
 def _write(page: AppTest, caption: str) -> str:
@@ -46,6 +46,9 @@ def test_a_caption_is_written_and_words_that_are_unknown_are_named(visit_page: O
     assert "Known words: a, red, car" in texts
     page.text_input(key="caption").set_value("a " * 101).run()
     assert not page.exception and "A caption must have 1 to 100 words; got 101" in read_texts(page)
+    note = "part of the distance is their difference"
+    assert note not in read_texts(turn_to(page, "artifacts")), "captions of the training are drawn"
+    assert note in read_texts(page.text_input(key="caption").set_value("a car").run())
 
 
 def test_a_recipe_of_a_caption_opens_with_it(visit_page: Open, model: Path) -> None:

@@ -15,6 +15,7 @@ from gandissect import ArtifactRanking, Segmenter, UnitSet
 from gandissect.artifacts.ranking import RankingMethod
 from gandissect.artifacts.results import RepairCurve
 from gandissect.fidelity.yardstick import Yardstick
+from gandissect.interventions.recipe import drawn_captions, drawn_classes
 
 from ..artifacts import measurements
 from ..artifacts.panels import show_curve, show_ranking, show_worst, show_worst_without
@@ -66,6 +67,11 @@ def draw(visit: Visit) -> None:
         "background. The effect of each unit is causal; activity in unrealistic pictures is faster to measure but only "
         "a correlation."
     )
+    if drawn_classes(visit.measured) or drawn_captions(visit.measured):
+        st.info(
+            "If the training pictures are of other classes or captions too, part of the distance is their difference. "
+            "Choose all classes, or clear the caption, to compare like with like."
+        )
     if st.session_state.get(entry):
         investigate(visit, specs, method, entry)
 
