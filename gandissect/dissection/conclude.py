@@ -42,6 +42,7 @@ def conclude(tally: Tally) -> Dissection:
         versions=installed_versions(),
         duration=tally.seconds,
         labels=settings.labels,
+        drawn=plan.drawn,
     )
     return Dissection(layers, plan.concepts, thumbnails, provenance)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..core.drawn import Drawn
 from ..core.lookup import unique_names, unknown_name_message
 from ..core.network_id import NetworkId
 from ..core.protocols import Generator, Segmenter, check_protocols
@@ -280,6 +281,7 @@ def make_plan(sampler: LayerSampler, segmenter: Segmenter, settings: DissectSett
         label_size=(label_size[0], label_size[1]),
         label_channels=channels,
         settings=settings,
+        drawn=Drawn.of(generator),
     )
 
 

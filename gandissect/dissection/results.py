@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from ..core.display import Displayed, Tabular
+from ..core.drawn import Drawn
 from ..core.lookup import check_choice, lookup
 from ..core.network_id import NetworkId
 from ..core.types import Concept, LayerInfo, UnitSet, check_concepts, check_type, concept_index
@@ -269,6 +270,7 @@ class Provenance(Displayed):
         versions: Versions of the packages, by name.
         duration: Duration of the computation in seconds.
         labels: Source of the label maps: ``"output"``, the images, or ``"input"``, the true labels of inputs.
+        drawn: Classes, pictures or captions that the samples were drawn from.
     """
 
     generator: NetworkId
@@ -283,6 +285,7 @@ class Provenance(Displayed):
     versions: Mapping[str, str] = field(compare=False)
     duration: float = field(compare=False)
     labels: LabelSource = field(default="output", metadata={"is_optional": True})
+    drawn: Drawn = field(default_factory=Drawn)
 
     def __post_init__(self) -> None:
         counts = (self.num_samples, self.batch_size, *self.label_size)

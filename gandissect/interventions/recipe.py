@@ -7,7 +7,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from ..core.display import Displayed, name_captions
+from ..core.display import Displayed
+from ..core.drawn import Drawn
 from ..core.lookup import lookup
 from ..core.network_id import NetworkId
-from ..core.protocols import CaptionedGenerator, Generator, as_captioned, as_conditional, as_translation
+from ..core.protocols import CaptionedGenerator, Generator, as_captioned, as_conditional
 from ..core.sampling import check_seed
 from ..core.types import UnitSet
 from ..storage.files import read_bytes, write_text
@@ -48,9 +49,7 @@ class Recipe(Displayed):
         start: Index of the first sample, at least 0.
         num_samples: Number of samples, at least 1.
         edits: Edits to apply, in order.
-        classes: Names of the classes that samples are drawn from; empty if from all, or if there are no classes.
-        pictures: Name of the pictures that a translator is on; empty for other generators.
-        captions: Captions that samples are drawn from; empty for those of the training, or if there are no captions.
+        drawn: Classes, pictures or captions that samples are drawn from.
     """
 
     generator: NetworkId
@@ -58,9 +57,7 @@ class Recipe(Displayed):
     start: int
     num_samples: int
     edits: tuple[Edit, ...]
-    classes: tuple[str, ...] = ()
-    pictures: str = ""
-    captions: tuple[str, ...] = ()
+    drawn: Drawn = field(default_factory=Drawn)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", check_seed(self.seed))
@@ -72,17 +69,12 @@ class Recipe(Displayed):
     @staticmethod
     def of(generator: Generator, edits: Sequence[Edit], seed: int = 0, start: int = 0, num_samples: int = 16) -> Recipe:
         """Return a recipe for a generator with edits, and with its classes, its pictures or its captions."""
-        drawn = drawn_classes(generator), name_pictures(generator), drawn_captions(generator)
-        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits), *drawn)
+        return Recipe(NetworkId.of(generator), seed, start, num_samples, tuple(edits), Drawn.of(generator))
 
     @property
     def model(self) -> str:
         """Name of the generator without classes, pictures and captions, which is that of a file or bundled model."""
-        classes = f" of {', '.join(self.classes)}" if self.classes else ""
-        pictures = f" on {self.pictures}" if self.pictures else ""
-        captions = f" {name_captions(self.captions)}" if self.captions else ""
-        name = self.generator.name.removesuffix(captions)
-        return name.removesuffix(classes).removesuffix(pictures).removesuffix(classes)
+        return self.drawn.name_model(self.generator.name)
 
     def generate(self, generator: Generator) -> Float[Tensor, "batch 3 H W"]:
         """Generate the edited images, float32 ``[num_samples, 3, H, W]``.
@@ -114,16 +106,16 @@ class Recipe(Displayed):
     def _draw_from(self, generator: Generator) -> Generator:
         """Return a generator that draws from the recipe's classes, where it has these, or from its captions."""
         captioned = as_captioned(generator)
-        if self.captions and captioned is not None:
+        if self.drawn.captions and captioned is not None:
             return self._describe(captioned)
         conditional = as_conditional(generator)
-        if conditional is None or not set(self.classes) <= set(conditional.classes):
+        if conditional is None or not set(self.drawn.classes) <= set(conditional.classes):
             return generator
-        return conditional.of_classes(*(self.classes or conditional.classes))
+        return conditional.of_classes(*(self.drawn.classes or conditional.classes))
 
     def _describe(self, generator: CaptionedGenerator) -> Generator:
         try:
-            return generator.of_captions(*self.captions)
+            return generator.of_captions(*self.drawn.captions)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{generator.name} cannot read the captions of the recipe: {error.args[0]}") from error
 
@@ -132,12 +124,7 @@ class Recipe(Displayed):
         facts = {"format": FORMAT, "version": VERSION}
         network = {"generator": self.generator.name, "fingerprint": self.generator.fingerprint}
         samples: dict[str, Any] = {"seed": self.seed, "start": self.start, "num_samples": self.num_samples}
-        if self.classes:
-            samples["classes"] = list(self.classes)
-        if self.pictures:
-            samples["pictures"] = self.pictures
-        if self.captions:
-            samples["captions"] = list(self.captions)
+        samples |= {name: value for name, value in asdict(self.drawn).items() if value}
         entries = facts | network | samples | {"edits": [_encode_edit(edit) for edit in self.edits]}
         return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -178,29 +165,8 @@ class Recipe(Displayed):
 
     def _summarize(self) -> str:
         edits = f"{len(self.edits)} edit{'' if len(self.edits) == 1 else 's'}"
-        samples = f"samples {self.start} to {self.start + self.num_samples - 1}"
-        samples += f" of {', '.join(self.classes)}" if self.classes else ""
-        samples += f" of {self.pictures}" if self.pictures else ""
-        samples += f" {name_captions(self.captions)}" if self.captions else ""
+        samples = f"samples {self.start} to {self.start + self.num_samples - 1}{self.drawn}"
         return f"{self.generator}: {edits}, {samples}, seed={self.seed}"
-
-
-def drawn_classes(generator: Generator) -> tuple[str, ...]:
-    """Return the names of the classes that a generator draws from, or none if it draws from all or has none."""
-    conditional = as_conditional(generator)
-    return () if conditional is None or conditional.drawn == conditional.classes else conditional.drawn
-
-
-def drawn_captions(generator: Generator) -> tuple[str, ...]:
-    """Return the captions that a generator draws from, or none if it draws from those of its training or has none."""
-    captioned = as_captioned(generator)
-    return captioned.captions if captioned is not None and captioned.is_described else ()
-
-
-def name_pictures(generator: Generator) -> str:
-    """Return the name of the pictures that a translator is on; empty for other generators."""
-    translation = as_translation(generator)
-    return "" if translation is None else str(getattr(translation.pictures, "name", ""))
 
 
 def _parse(text: str) -> Recipe:
@@ -216,9 +182,11 @@ def _parse(text: str) -> Recipe:
             start=_check_whole_number(entries["start"], "start"),
             num_samples=_check_whole_number(entries["num_samples"], "num_samples"),
             edits=tuple(_decode_edit(edit) for edit in entries["edits"]),
-            classes=_check_texts(entries.get("classes", []), "classes", "a class"),
-            pictures=_check_text(entries["pictures"], "pictures") if "pictures" in entries else "",
-            captions=_check_texts(entries.get("captions", []), "captions", "a caption"),
+            drawn=Drawn(
+                _check_texts(entries.get("classes", []), "classes", "a class"),
+                _check_text(entries["pictures"], "pictures") if "pictures" in entries else "",
+                _check_texts(entries.get("captions", []), "captions", "a caption"),
+            ),
         )
     except KeyError as error:
         raise ValueError(

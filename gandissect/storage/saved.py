@@ -245,11 +245,11 @@ def _encode_dataclass(value: Any, path: str, tensors: dict[str, Tensor]) -> dict
 
 
 def _default_entries(kind: Any) -> dict[str, Any]:
-    """Return the defaults of a dataclass's optional fields, under their names in a file; inline parts included."""
+    """Return the defaults of a dataclass's optional fields as JSON, by their names in a file; inline parts included."""
     hints, entries = typing.get_type_hints(kind), _entries(kind)
     parts = [(kind, entries), *((hints[name], _inline_entries(hints[name], entry)) for name, entry in entries.items())]
     return {
-        names[field.name]: field.default
+        names[field.name]: _encode(field.default, names[field.name], {})
         for part, names in parts
         if dataclasses.is_dataclass(part)
         for field in dataclasses.fields(part)

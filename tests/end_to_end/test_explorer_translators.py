@@ -91,7 +91,8 @@ def test_recipes_name_the_pictures(model: Path, gandissect, tmp_path: Path) -> N
     assert isinstance(T, ResNetTranslator)
     recipe = Recipe.of(T.on(_scenes()), [], start=2, num_samples=3)
     assert (
-        recipe.model == str(model) and Recipe.from_json(recipe.to_json()).pictures == recipe.pictures == _scenes().name
+        recipe.model == str(model)
+        and Recipe.from_json(recipe.to_json()).drawn.pictures == recipe.drawn.pictures == _scenes().name
     )
     assert format_command(recipe, ["scenes:9"], bundled=False).endswith(f"--generator {model} --inputs scenes:9")
     assert format_command(recipe, bundled=True).endswith("--out edited.png --inputs FOLDER")

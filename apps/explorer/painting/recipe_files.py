@@ -76,7 +76,7 @@ def format_command(recipe: Recipe, inputs: Sequence[str] = (), *, bundled: bool)
         bundled: Whether the generator is bundled, so that its name suffices.
     """
     where = "" if bundled else f" --generator {shlex.quote(recipe.model)}"
-    if recipe.pictures:
+    if recipe.drawn.pictures:
         where += f" --inputs {shlex.join(inputs or ['FOLDER'])}"
     return f"cat > recipe.json <<'END'\n{recipe.to_json()}END\ngandissect edit recipe.json --out edited.png{where}"
 
@@ -110,7 +110,7 @@ save_image(images, "edited.png", normalize=True, value_range=(-1, 1))
 
 
 def _format_inputs(recipe: Recipe, inputs: Sequence[str]) -> str:
-    if not recipe.pictures:
+    if not recipe.drawn.pictures:
         return ""
     pictures = f"open_inputs({[*inputs] or ['FOLDER']!r}, G.image_size[0], label_maps=bool(G.input_concepts))"
     return f"from segmenters.datasets import open_inputs\n\nG = G.on({pictures})\n"
@@ -118,7 +118,7 @@ def _format_inputs(recipe: Recipe, inputs: Sequence[str]) -> str:
 
 def _format_choice(recipe: Recipe) -> str:
     """Return the call that chooses the classes or the captions, if the recipe has any."""
-    chosen = {"of_classes": recipe.classes, "of_captions": recipe.captions}
+    chosen = {"of_classes": recipe.drawn.classes, "of_captions": recipe.drawn.captions}
     return "".join(f".{method}({', '.join(map(repr, names))})" for method, names in chosen.items() if names)
 
 

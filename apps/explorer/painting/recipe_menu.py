@@ -11,8 +11,8 @@ from torch import Tensor
 import generators
 from gandissect import Recipe
 from gandissect.core import NetworkId
+from gandissect.core.drawn import Drawn
 from gandissect.core.protocols import as_captioned, as_conditional
-from gandissect.interventions.recipe import drawn_captions, drawn_classes, name_pictures
 
 from ..background.resources import escape, load_caption, load_class, load_generator
 from ..networks import fingerprint_of
@@ -80,19 +80,20 @@ def open_recipe() -> None:
         return
     try:
         recipe = read_recipe(file.getvalue())
+        classes, captions = recipe.drawn.classes, recipe.drawn.captions
         name = recipe.model if recipe.model in generators.names() else st.session_state[GENERATOR]
         settings = parse_settings()
         inputs = find_inputs(name, settings)
         generator = load_generator(name, settings.device, inputs)
         check_fits(recipe, generator)
-        if len(recipe.classes) > 1:
-            raise ValueError(f"the explorer shows one class or all; got {', '.join(recipe.classes)}")
-        if len(recipe.captions) > 1:
-            raise ValueError(f"the explorer shows one caption or those of the training; got {len(recipe.captions)}")
-        if recipe.classes:
-            generator = load_class(name, settings.device, recipe.classes[0], inputs)
-        if recipe.captions:
-            generator = load_caption(name, settings.device, recipe.captions[0])
+        if len(classes) > 1:
+            raise ValueError(f"the explorer shows one class or all; got {', '.join(classes)}")
+        if len(captions) > 1:
+            raise ValueError(f"the explorer shows one caption or those of the training; got {len(captions)}")
+        if classes:
+            generator = load_class(name, settings.device, classes[0], inputs)
+        if captions:
+            generator = load_caption(name, settings.device, captions[0])
         if max(recipe.seed, recipe.start) > MAX_NUMBER or recipe.seed < 0:
             raise ValueError(
                 f"seed and start must be in [0, {MAX_NUMBER}] in the explorer; got {recipe.seed} and {recipe.start}"
@@ -100,8 +101,8 @@ def open_recipe() -> None:
     except (KeyError, ValueError, OSError) as error:
         st.session_state[RECIPE_ERROR] = str(error.args[0] if error.args else error)
         return
-    chosen = {CLASS: recipe.classes[0] if recipe.classes else ALL_CLASSES} if as_conditional(generator) else {}
-    chosen |= {CAPTION: recipe.captions[0] if recipe.captions else ""} if as_captioned(generator) else {}
+    chosen = {CLASS: classes[0] if classes else ALL_CLASSES} if as_conditional(generator) else {}
+    chosen |= {CAPTION: captions[0] if captions else ""} if as_captioned(generator) else {}
     go_to({GENERATOR: name, **chosen, SEED: recipe.seed, PICTURE: recipe.start})
     accept_strokes()  # strokes painted before the recipe was opened
     painting = Painting(fingerprint_of(generator), recipe.seed, recipe.start)
@@ -123,7 +124,5 @@ def make_recipe(visit: Visit, painting: Painting) -> Recipe:
         visit.number,
         1,
         edits,
-        drawn_classes(visit.generator),
-        name_pictures(visit.generator),
-        drawn_captions(visit.generator),
+        Drawn.of(visit.generator),
     )

@@ -115,7 +115,7 @@ def draw_recipe(visit: Visit) -> None:
     painting = Painting.of(visit)
     before, after = render_pictures(visit, painting)
     recipe = make_recipe(visit, painting)
-    is_offered = bool(recipe.pictures) and visit.offered is None
+    is_offered = bool(recipe.drawn.pictures) and visit.offered is None
     inputs = find_inputs(recipe.model, visit.settings) if is_offered else ()
     show_menu(recipe, inputs, before[None], after[None])
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 
+from ...core.drawn import Drawn
 from ...core.lookup import check_choice
 from ...core.network_id import NetworkId
 from ...core.sampling import check_num_samples, check_seed
@@ -102,6 +103,7 @@ class DissectionPlan:
         label_size: Height and width of a label map.
         label_channels: Number of concepts that a pixel can belong to.
         settings: Settings of the dissection.
+        drawn: Classes, pictures or captions that the samples are drawn from.
     """
 
     generator: NetworkId
@@ -112,6 +114,7 @@ class DissectionPlan:
     label_size: tuple[int, int]
     label_channels: int
     settings: DissectSettings
+    drawn: Drawn = field(default_factory=Drawn)
 
     def __post_init__(self) -> None:
         if not self.layers or not 0 < len(self.concepts) < PARTNER:

@@ -68,7 +68,7 @@ def test_a_recipe_remembers_the_classes_that_its_samples_were_drawn_from(tmp_pat
     images = generate(some, some.sample_z(6, seed=3), _edits()[:1])
     path = Recipe.of(some, _edits()[:1], seed=3, num_samples=6).save(tmp_path / "recipe.json")
     again = Recipe.load(path)
-    assert again.classes == ("dog", "owl")
+    assert again.drawn.classes == ("dog", "owl")
     assert "of dog, owl" in repr(again)
     assert (again.generator.name, again.model) == ("cgan of dog, owl", "cgan")
     for generator in (some, whole, whole.of_classes("cat")):
@@ -80,7 +80,7 @@ def test_a_recipe_remembers_the_classes_that_its_samples_were_drawn_from(tmp_pat
 def test_a_recipe_of_all_classes_is_that_of_the_whole_generator(tmp_path: Path) -> None:
     whole = _conditional()
     recipe = Recipe.of(whole, _edits()[:1], num_samples=6)
-    assert recipe.classes == ()
+    assert recipe.drawn.classes == ()
     assert "classes" not in json.loads(recipe.to_json()), "as recipes were before there were classes"
     assert torch.equal(recipe.generate(whole.of_classes("cat")), recipe.generate(whole))
 
@@ -110,7 +110,7 @@ def test_a_recipe_remembers_the_captions_that_its_samples_were_drawn_from(tmp_pa
     edits = [Ablation(UnitSet("second3", (2, 0)))]
     described = CAPTIONED.of_captions(*captions)
     again = Recipe.load(Recipe.of(described, edits, seed=3, num_samples=6).save(tmp_path / "recipe.json"))
-    assert (again.captions, again.model) == (captions, "stackgan")
+    assert (again.drawn.captions, again.model) == (captions, "stackgan")
     assert "of 'a lake' and 2 more captions" in repr(again)
     for generator in (described, CAPTIONED, CAPTIONED.of_captions("a")):
         assert torch.equal(again.generate(generator), generate(CAPTIONED, z, edits)), generator.name
@@ -120,7 +120,7 @@ def test_a_recipe_remembers_the_captions_that_its_samples_were_drawn_from(tmp_pa
 
 def test_a_recipe_of_no_captions_is_as_it_was_before_there_were_captions() -> None:
     recipe = Recipe.of(CAPTIONED, [], seed=3, num_samples=6)
-    assert (recipe.captions, recipe.model) == ((), "stackgan")
+    assert (recipe.drawn.captions, recipe.model) == ((), "stackgan")
     assert "captions" not in json.loads(recipe.to_json())
     assert torch.equal(Recipe.from_json(recipe.to_json()).latents(CAPTIONED), CAPTIONED.sample_z(6, seed=3))
 
@@ -129,7 +129,7 @@ def test_a_recipe_of_no_captions_is_as_it_was_before_there_were_captions() -> No
 def test_a_recipe_of_any_captions_survives_its_file(captions: list[str], name: str) -> None:
     generator = _copy_named(name)
     again = Recipe.from_json(Recipe.of(generator.of_captions("lake").of_captions(*captions), [], 2, 5, 2).to_json())
-    assert (again.captions, again.model) == (tuple(captions), name)
+    assert (again.drawn.captions, again.model) == (tuple(captions), name)
     assert torch.equal(again.latents(generator), CAPTIONED.sample_z(2, 2, 5, captions))
 
 

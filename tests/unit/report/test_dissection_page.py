@@ -35,6 +35,7 @@ from gandissect import (
     write_report,
 )
 from gandissect.core import NetworkId
+from gandissect.core.drawn import Drawn
 from gandissect.dissection.counting.top_images import pack_masks
 from gandissect.dissection.iou import GroupCounts
 from gandissect.report.dissection import views
@@ -411,6 +412,47 @@ def test_the_calls_can_be_read_back(tmp_path: Path) -> None:
         "padding": "edge",
     }
     assert arguments == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn", "words", "python"),
+    [
+        (
+            "cgan of 3, it's",
+            Drawn(("3", "it's")),
+            ["--classes", "3", "it's"],
+            """'cgan', DEVICE).of_classes('3', "it's")""",
+        ),
+        (
+            "unit of noon to dusk on scenes@noon",
+            Drawn(("noon to dusk",), "scenes@noon"),
+            ["--classes", "noon to dusk", "--inputs", "scenes@noon"],
+            "'unit', DEVICE).of_classes('noon to dusk').on(pictures)  # scenes@noon",
+        ),
+        (
+            "unit on scenes@noon of noon to dusk",
+            Drawn(("noon to dusk",), "scenes@noon"),
+            ["--classes", "noon to dusk", "--inputs", "scenes@noon"],
+            "'unit', DEVICE).of_classes('noon to dusk').on(pictures)  # scenes@noon",
+        ),
+        (
+            "stackgan of 'a lake' and 1 more caption",
+            Drawn((), "", ("a lake", "a lane")),
+            ["--caption", "a lake", "a lane"],
+            "'stackgan', DEVICE).of_captions('a lake', 'a lane')",
+        ),
+    ],
+)
+def test_the_calls_of_the_page_choose_what_the_samples_were_drawn_from(
+    tmp_path: Path, name: str, drawn: Drawn, words: list[str], python: str
+) -> None:
+    dissection = _dissection(generator=NetworkId(name, "a3" * 32), drawn=drawn)
+    command, calls = (each.text for each in _read(write_report(tmp_path, dissection)).all("pre")[:2])
+    found = shlex.split(command)
+    assert found[:3] == ["gandissect", "dissect", name.split(" ")[0]]
+    assert found[found.index(words[0]) : found.index(words[0]) + len(words)] == words
+    (loading,) = (line for line in calls.splitlines() if line.startswith("G = "))
+    assert loading.replace("device='cpu'", "DEVICE") == f"G = generators.load({python}"
 
 
 def test_the_python_of_the_page_repeats_the_dissection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
