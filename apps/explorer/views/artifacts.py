@@ -14,8 +14,8 @@ from torch import Tensor
 from gandissect import ArtifactRanking, Segmenter, UnitSet
 from gandissect.artifacts.ranking import RankingMethod
 from gandissect.artifacts.results import RepairCurve
+from gandissect.core.drawn import Drawn
 from gandissect.fidelity.yardstick import Yardstick
-from gandissect.interventions.recipe import drawn_captions, drawn_classes
 
 from ..artifacts import measurements
 from ..artifacts.panels import show_curve, show_ranking, show_worst, show_worst_without
@@ -67,7 +67,8 @@ def draw(visit: Visit) -> None:
         "background. The effect of each unit is causal; activity in unrealistic pictures is faster to measure but only "
         "a correlation."
     )
-    if drawn_classes(visit.measured) or drawn_captions(visit.measured):
+    drawn = Drawn.of(visit.measured)
+    if drawn.classes or drawn.captions:
         st.info(
             "If the training pictures are of other classes or captions too, part of the distance is their difference. "
             "Choose all classes, or clear the caption, to compare like with like."
