@@ -35,6 +35,53 @@ def test_fields_of_a_dataclass_are_checked() -> None:
         Pair(torch.zeros(2, 3, 4, 4), torch.zeros(3))
 
 
+@jaxtyping.jaxtyped(typechecker=check_shapes)
+def grow(
+    images: Float32[Tensor, "batch side"], rows: int, *, other: Float32[Tensor, "batch side"] | None = None
+) -> Float32[Tensor, "batch side"]:
+    """Return what only looks right if ``rows`` is 0."""
+    return torch.zeros(len(images) + rows, images.shape[1])
+
+
+def test_shapes_and_dtypes_that_were_never_seen_before_are_checked_at_every_call() -> None:
+    """Shapes that were found right are not compared again; all others are, in arguments and in results."""
+    good, calls = torch.zeros(2, 3), 3
+    for _ in range(calls):
+        assert grow(good, 0, other=good).shape == grow(images=good, rows=0).shape == grow(good, 0).shape
+    for arguments, options in (
+        ((torch.zeros(2, 3, 1), 0), {}),
+        ((good.double(), 0), {}),
+        ((good.tolist(), 0), {}),
+        ((None, 0), {}),
+        ((good, 0), {"other": torch.zeros(2, 4)}),
+        ((good, 0), {"other": good.long()}),
+    ):
+        with pytest.raises(TypeCheckError, match="parameters"):
+            grow(*arguments, **options)
+    for _ in range(calls):
+        with pytest.raises(TypeCheckError, match="return value"):
+            grow(good, 1)
+        with pytest.raises(TypeCheckError, match="return value"):
+            grow(torch.zeros(7, 3), 1)
+        assert grow(good, 0).shape == (2, 3)
+
+
+@jaxtyping.jaxtyped(typechecker=check_shapes)
+def first_of(pair: tuple[Float32[Tensor, " n"], Float32[Tensor, " n"]], *more: int) -> list[Float32[Tensor, " n"]]:
+    """Return a list of the wrong length if there is more."""
+    return [torch.zeros(len(pair[0]) + sum(more))]
+
+
+def test_tensors_in_lists_are_checked_at_every_call() -> None:
+    pair = (torch.zeros(2), torch.zeros(2))
+    for _ in range(3):
+        assert len(first_of(pair)[0]) == 2
+        with pytest.raises(TypeCheckError, match="return value"):
+            first_of(pair, 1)
+        with pytest.raises(TypeCheckError, match="parameters"):
+            first_of((torch.zeros(2), torch.zeros(3)))
+
+
 def test_a_function_without_a_shape_is_left_alone() -> None:
     def count(images: list[int]) -> int:
         return len(images)
