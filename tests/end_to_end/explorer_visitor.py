@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,12 @@ import generators
 from apps.commands.explore import PAGE
 
 pytest.importorskip("streamlit", reason="the extra 'app' is not installed: pip install '.[app]'")
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
+
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
+"""Each AppTest would read what all installed packages say about themselves, which takes most of a short visit."""
 
 Open = Callable[..., AppTest]
 
