@@ -42,7 +42,9 @@ def _find_examples() -> dict[str, doctest.DocTest]:
     found = {}
     for package in ("gandissect", "generators", "segmenters"):
         for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if ">>> " not in (source := path.read_text(encoding="utf-8")):
+                continue
+            for node in ast.walk(ast.parse(source)):
                 if isinstance(node, ast.FunctionDef | ast.ClassDef) and ">>> " in (
                     text := ast.get_docstring(node) or ""
                 ):

@@ -95,12 +95,21 @@ def stopper(monkeypatch: pytest.MonkeyPatch) -> _Stopper:
     return stopper
 
 
+@pytest.fixture(scope="module")
+def two_steps(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file with the first two steps of a repair."""
+    folder, stopper = tmp_path_factory.mktemp("stopped"), _Stopper()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RepairSteps, "save", lambda *arguments, **options: stopper.save_and_stop(*arguments, **options))
+        stopper.run(2, folder)
+    assert [path.name for path in folder.iterdir()] == [RepairSteps.FILE_NAME]
+    return (folder / RepairSteps.FILE_NAME).read_bytes()
+
+
 @pytest.fixture
-def stopped(stopper: _Stopper, tmp_path: Path) -> Path:
+def stopped(two_steps: bytes, tmp_path: Path) -> Path:
     """A folder with the first two steps of a repair."""
-    with pytest.raises(KeyboardInterrupt):
-        stopper.run(2, tmp_path)
-    stopper.limit = 0
+    (tmp_path / RepairSteps.FILE_NAME).write_bytes(two_steps)
     return tmp_path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,6 +20,12 @@ from segmenters.scenes.rendering import render
 COUNT = 60
 
 
+@cache
+def _draw(seed: int, **names: str) -> LabeledPictures:
+    """Return scenes; several tests compare with the same ones."""
+    return Scenes(64, COUNT, seed, **names).batch(range(COUNT))
+
+
 def test_scenes_without_names_are_those_of_before() -> None:
     pixels = hashlib.sha256()
     for seed in (0, 3):
@@ -33,13 +40,13 @@ def test_scenes_without_names_are_those_of_before() -> None:
     "names", [{"mood": "dusk"}, {"mood": "mist"}, {"season": "autumn"}, {"season": "winter", "mood": "overcast"}]
 )
 def test_another_mood_or_season_changes_colors_only(names: dict[str, str]) -> None:
-    plain, changed = (Scenes(64, COUNT, 5, **given).batch(range(COUNT)) for given in ({}, names))
+    plain, changed = (_draw(5, **given) for given in ({}, names))
     assert torch.equal(plain.labels, changed.labels)
     assert (plain.images != changed.images).flatten(1).any(1).float().mean() > 0.5
 
 
 def test_noon_and_dusk_are_pairs_and_dusk_is_darker() -> None:
-    noon, dusk = (Scenes(64, COUNT, mood=mood).batch(range(COUNT)) for mood in ("noon", "dusk"))
+    noon, dusk = (_draw(0, mood=mood) for mood in ("noon", "dusk"))
     assert torch.equal(noon.labels, dusk.labels)
     brightness = [batch.images.float().mean((1, 2, 3)) for batch in (noon, dusk)]
     assert (brightness[1] < brightness[0]).all()
