@@ -92,8 +92,9 @@ def quantile_table(
         return torch.zeros(0, len(ranks), dtype=torch.float32, device="cpu")
     if len(units) * num_values > MAX_KEPT:
         return _select_by_digits(sampler, units, ranks, num_samples)
-    values = torch.cat([maps.cpu() for maps in _iterate_values(sampler, units, num_samples)], 1)
-    return torch.stack([values.kthvalue(rank, dim=1).values for rank in ranks], 1)
+    values = torch.cat([maps.cpu() for maps in _iterate_values(sampler, units, num_samples)], 1).numpy()
+    values.sort(axis=1)  # faster in NumPy than one kthvalue in torch
+    return torch.from_numpy(values.take([rank - 1 for rank in ranks], axis=1))
 
 
 def _iterate_values(sampler: LayerSampler, units: UnitSet, num_samples: int) -> Iterator[Float32[Tensor, "unit value"]]:
