@@ -84,9 +84,15 @@ def _check_new_shapes(function: FunctionType, options: dict[str, Any]) -> Callab
     positions = tuple(index for index, each in enumerate(parameters) if each.kind in placed and each.name in shaped)
     names = frozenset(shaped - {"return"})
     has_shaped_result = "return" in shaped
-    check_all = _check_always(function, **options)
-    check_result = _check_always(_returning_result(function), **options)
     seen: dict[Hashable, set[Hashable]] = {}
+
+    @functools.cache  # many functions are imported and never called
+    def check_all() -> Callable[..., Any]:
+        return _check_always(function, **options)
+
+    @functools.cache
+    def check_result() -> Callable[..., Any]:
+        return _check_always(_returning_result(function), **options)
 
     @functools.wraps(function)
     def checked(*arguments: Any, **keywords: Any) -> Any:
@@ -97,16 +103,16 @@ def _check_new_shapes(function: FunctionType, options: dict[str, Any]) -> Callab
         given += [(name, _describe(keywords[name])) for name in keywords if name in names] if keywords else []
         key = (count, *given)
         if _UNKNOWN in given or any(type(each) is tuple and each[-1] is _UNKNOWN for each in given):
-            return check_all(*arguments, **keywords)
+            return check_all()(*arguments, **keywords)
         results = seen.get(key)
         if results is None:
-            result = check_all(*arguments, **keywords)
+            result = check_all()(*arguments, **keywords)
             seen.setdefault(key, set()).add(_describe(result))
             return result
         result = function(*arguments, **keywords)
         if has_shaped_result and ((found := _describe(result)) is _UNKNOWN or found not in results):
             _result.value = result
-            check_result(*arguments, **keywords)
+            check_result()(*arguments, **keywords)
             results.add(found)
         return result
 
