@@ -48,8 +48,12 @@ def _choose_drawn(name: str, settings: argparse.Namespace) -> Generator:
         return _choose_caption(name, settings.device, captioned)
     if (conditional := as_conditional(generator)) is None:
         return generator
-    chosen = st.selectbox("Class", [ALL_CLASSES, *conditional.classes], key=CLASS, bind="query-params")
-    return generator if chosen == ALL_CLASSES else load_class(name, settings.device, chosen, inputs)
+    draws_all = conditional.drawn == conditional.classes  # a UNIT draws from one direction
+    options = [*([ALL_CLASSES] if draws_all else []), *conditional.classes]
+    first = 0 if draws_all else options.index(conditional.drawn[0])
+    chosen = st.selectbox("Class", options, first, key=CLASS, bind="query-params")
+    is_whole = chosen == ALL_CLASSES or conditional.drawn == (chosen,)
+    return generator if is_whole else load_class(name, settings.device, chosen, inputs)
 
 
 def _choose_caption(name: str, device: str, generator: CaptionedGenerator) -> Generator:

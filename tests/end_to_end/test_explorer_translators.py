@@ -17,7 +17,7 @@ from apps.explorer.inputs import draw_inputs, rename_labels
 from apps.explorer.painting.recipe_files import format_command, format_python
 from gandissect import Concept, Recipe
 from gandissect.core import to_uint8
-from generators import ResNetTranslator, UNetTranslator
+from generators import UNIT, ResNetTranslator, UNetTranslator
 from segmenters.datasets import Scenes, open_inputs
 
 SIZE, COUNT = 16, 9
@@ -72,6 +72,27 @@ def test_every_page_opens_and_says_what_it_cannot_do(visit_page: Open, model: Pa
     assert "there is no latent space to move in" in read_texts(turn_to(page, "latent"))
     settle(turn_to(page, "compare"))
     assert "are unknown; pass them as gandissect explore --data" in read_texts(turn_to(page, "artifacts"))
+
+
+def test_the_picker_of_a_unit_offers_its_directions_first_the_one_that_it_draws(
+    visit_page: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "unit.safetensors"
+    translator = UNIT(SIZE, 4, 1, ["noon", "dusk"]).eval().requires_grad_(False)
+    rng = torch.Generator().manual_seed(0)
+    for weight in translator.parameters():  # those of both domains begin alike
+        weight.normal_(0, 0.3, generator=rng)
+    generators.save(translator.of_classes("noon to dusk"), path)
+    page = _open(visit_page, path, "units")
+    box = page.selectbox(key="class")
+    assert (box.value, box.options) == (
+        "noon to dusk",
+        ["noon to noon", "noon to dusk", "dusk to noon", "dusk to dusk"],
+    )
+    name = "Generated picture 0 of seed 1"
+    before = read_pictures(settle(page))[name]
+    box.set_value("dusk to noon").run()
+    assert not page.exception and read_pictures(settle(page))[name] != before
 
 
 def test_label_maps_are_drawn_in_colors_and_renamed() -> None:
