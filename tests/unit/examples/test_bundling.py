@@ -274,7 +274,8 @@ def test_the_command_on_a_card_is_one_that_is_understood(name: str) -> None:
     assert run.settings.seed == card.seed
     assert card.images_seen <= run.settings.num_steps * run.settings.images_per_step
     generator = generators.load(name, device="cpu")
-    assert generator.noise_dim == (0 if isinstance(generator, Translator) else run.settings.z_dim)
+    noise_dim = 0 if isinstance(generator, Translator) else run.settings.z_dim
+    assert generator.noise_dim == noise_dim + getattr(run.settings, "code_dim", 0)
     assert generator.image_size == (run.settings.resolution, run.settings.resolution)
     assert generator.settings.get("width", run.settings.width) == run.settings.width  # a BigGAN lists its units
 
