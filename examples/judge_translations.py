@@ -1,8 +1,8 @@
 """Judge a translator of pictures where the truth is known: by labels, by true pairs, and by the way back.
 
     python examples/judge_translations.py pix2pix-scenes64 --inputs scenes:1000@noon --targets scenes:1000@noon
-    python examples/judge_translations.py cyclegan-scenes64 --back cyclegan-back-scenes64
-        --inputs scenes:1000@summer@noon --targets scenes:1000@autumn@noon
+    python examples/judge_translations.py cyclegan-dusk-scenes64 --back cyclegan-noon-scenes64
+        --inputs scenes:1000@noon --targets scenes:1000@dusk
 
 Scenes are those of the evaluation seed, which no model was trained on; input i and target i show the same scene.
 

@@ -16,7 +16,8 @@ DEFAULT_INPUTS = ("scenes",)
 """Specifications of the pictures that a translator is put on where none are named."""
 
 INPUTS = {
-    "cyclegan-scenes64": ("scenes@summer@noon",),
+    "cyclegan-dusk-scenes64": ("scenes@noon",),
+    "cyclegan-noon-scenes64": ("scenes@dusk",),
     "pix2pix-scenes64": ("scenes@noon",),
     "stargan-scenes64": ("scenes@noon@summer",),
     "unit-scenes64": ("scenes@noon",),
