@@ -129,7 +129,7 @@ def _open_domain(spec: Spec, instead: Spec | None, hold_out: float, size: int) -
 def balance(parts: Sequence[Examples]) -> list[Tensor]:
     """Return the indices of equally many examples of each class in every part: the first ones of each class."""
     chosen: list[list[Tensor]] = [[] for _ in parts]
-    for index in range(int(max(int(part.classes.max()) for part in parts)) + 1):
+    for index in range(max(int(part.classes.max()) for part in parts) + 1):
         found = [(part.classes == index).nonzero()[:, 0] for part in parts]
         count = min(len(indices) for indices in found)
         for own, indices in zip(chosen, found, strict=True):
