@@ -37,6 +37,7 @@ from torch import Tensor
 import generators
 from gandissect.core.protocols import as_classed
 from gandissect.fidelity import ClassAccuracy, Judge
+from gandissect.report import write_grid
 from gandissect.storage import write_json
 from generators import UNIT, ClassTranslator
 from segmenters.datasets import open_pictures, open_source
@@ -56,6 +57,8 @@ class Options:
         code_steps: Training steps of each classifier of codes, of 64.
         seed: Seed of the classifiers.
         out: JSON file to write.
+        pictures: PNG to write for the first translator: an unseen picture of each class of the first domain, below them
+            their translations, then pictures of the second domain and their translations.
         device: Device to compute on: auto, cpu, cuda or mps.
     """
 
@@ -67,6 +70,7 @@ class Options:
     code_steps: int = 1_000
     seed: int = 0
     out: Path | None = None
+    pictures: Path | None = None
     device: str = "auto"
 
 
@@ -193,6 +197,21 @@ def judge_codes(
     return figures | {"domain of codes": measure(judge, join(unseen), names)}
 
 
+def show_classes(translator: ClassTranslator, domains: Sequence[Domain]) -> Tensor:
+    """Return a row of unseen pictures of each domain, one of each class, and after each row one of their translations.
+
+    Returns:
+        float32 ``[4 * classes, 3, H, W]`` in [-1, 1].
+    """
+    rows = []
+    for domain, other in zip(domains, domains[::-1], strict=True):
+        found = domain.unseen.classes
+        first = [int((found == index).nonzero()[0, 0]) for index in found.unique().tolist()]
+        images = domain.unseen.images[first]
+        rows += [images, translate(translator, images, domain.name, other.name)]
+    return torch.cat(rows)
+
+
 def judge(options: Options) -> dict[str, dict[str, ClassAccuracy]]:
     """Return the figures of real pictures, then those of each translator, by name."""
     translators = {name: generators.load(name, options.device) for name in options.generators}
@@ -207,6 +226,8 @@ def judge(options: Options) -> dict[str, dict[str, ClassAccuracy]]:
         figures[name] = judge_translations(translator, domains, judges)
         if isinstance(translator, UNIT):
             figures[name] |= judge_codes(translator, domains, classes, options)
+        if options.pictures is not None and name == options.generators[0]:
+            write_grid(show_classes(translator, domains), options.pictures, len(classes), overwrite=True)
     return figures
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from jaxtyping import Float32
 from torch import Tensor
@@ -15,11 +16,15 @@ from generators import Translator
 DEFAULT_INPUTS = ("scenes",)
 """Specifications of the pictures that a translator is put on where none are named."""
 
+DIGITS = Path(__file__).parent / "bundled" / "digits"
+"""Digits that cgan-digits32 drew, since real ones do not ship; examples/draw_digits.py writes them."""
+
 INPUTS = {
     "cyclegan-dusk-scenes64": ("scenes@noon",),
     "cyclegan-noon-scenes64": ("scenes@dusk",),
     "pix2pix-scenes64": ("scenes@noon",),
     "stargan-scenes64": ("scenes@noon@summer",),
+    "unit-digits32": (str(DIGITS),),
     "unit-scenes64": ("scenes@noon",),
 }
 """Specifications for bundled translators, of pictures like those that they were trained on."""

@@ -134,6 +134,14 @@ def test_translations_are_judged_as_pictures_of_the_other_domain(
     }
 
 
+def test_a_picture_of_each_class_is_shown_over_its_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example, "translate", lambda _, images, source, target: images + 10)
+    rows = example.show_classes(None, _domains()).unflatten(0, (4, 4))[:, :, 0, 0, :2]
+    for domain in (0, 1):
+        assert rows[2 * domain].tolist() == [[label, domain] for label in range(4)]
+        assert rows[2 * domain + 1].tolist() == [[label + 10, domain + 10] for label in range(4)]
+
+
 @pytest.mark.parametrize("common", [True, False])
 def test_codes_tell_the_class_across_domains_only_where_they_mean_the_same(
     monkeypatch: pytest.MonkeyPatch, common: bool
