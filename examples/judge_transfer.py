@@ -66,8 +66,8 @@ class Options:
     data: tuple[str, str]
     unseen: tuple[str, ...] = ()
     hold_out: float = 0.05
-    steps: int = 1_000
-    code_steps: int = 1_000
+    steps: int = 400
+    code_steps: int = 400
     seed: int = 0
     out: Path | None = None
     pictures: Path | None = None
