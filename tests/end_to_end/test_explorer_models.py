@@ -9,7 +9,7 @@ import generators
 from apps.explorer.background.resources import load_dissector
 from apps.explorer.visit import first_layer
 
-SIMILAR = ("cgan-clothes", "lsgan-", "wgan-", "wgangp-", "egan-", "vaegan-", "agecgan-")
+SIMILAR = ("cgan-clothes", "lsgan-", "wgan-", "wgangp-", "egan-", "vaegan-", "agecgan-", "unit-digits")
 OF_ONE_FAMILY = [name for name in generators.names() if "-streets" in name or name.startswith(SIMILAR)]
 """Models of families that another model stands for in every run."""
 
